@@ -1,0 +1,3 @@
+from rejeu.cli import main
+
+main()

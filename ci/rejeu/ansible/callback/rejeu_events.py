@@ -1,0 +1,107 @@
+"""Ansible callback: one JSON line per thing that Ansible says, into the file that $REJEU_EVENTS names."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from ansible.playbook.handler import Handler
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+    name: rejeu_events
+    type: notification
+    short_description: append rejeu's events as JSON lines
+    description:
+      - Writes when each task started and ended on each host, and what Ansible said of it.
+      - Arguments and results are left out, since either may hold a secret.
+    requirements:
+      - the environment variable REJEU_EVENTS names the file
+"""
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "rejeu_events"
+    CALLBACK_NEEDS_ENABLED = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        path = os.environ.get("REJEU_EVENTS")
+        self.disabled = path is None
+        # Line buffered: whoever reads along sees a task as soon as it starts.
+        self._file = open(path, "a", buffering=1) if path else None  # noqa: PTH123, SIM115
+
+    def _write(self, event: str, **fields: Any) -> None:
+        if self._file:
+            self._file.write(json.dumps({"event": event, "at_ns": time.time_ns(), **fields}) + "\n")
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        self._write("play", name=play.get_name())
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        self._write("no_hosts")
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        path, _, line = (task.get_path() or "").rpartition(":")
+        role = task._role.get_name() if task._role else ""
+        self._write(
+            "start",
+            host=host.get_name(),
+            task={
+                "uuid": task._uuid,
+                "name": task.get_name(include_role_fqcn=False).removeprefix(f"{role} : "),
+                "action": task.resolved_action or task.action,
+                "path": path,
+                "line": int(line or 0),
+                "role": role,
+                "tags": sorted(map(str, task.tags)),
+                "handler": isinstance(task, Handler),
+            },
+        )
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        self._end(result, "changed" if result.is_changed() else "ok")
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._end(result, "ok" if ignore_errors else "failed", message=self._reason(result))
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        self._end(result, "skipped")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._end(result, "unreachable", message=self._reason(result))
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        if result.is_changed():
+            self._write("item", host=_host(result), uuid=_uuid(result), item=str(self._get_item_label(_fields(result))))
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        self._write("stats", hosts={host: stats.summarize(host) for host in stats.processed})
+
+    def _end(self, result: Any, status: str, message: str = "") -> None:
+        self._write("end", host=_host(result), uuid=_uuid(result), status=status, message=message)
+
+    @staticmethod
+    def _reason(result: Any) -> str:
+        fields = _fields(result)
+        if fields.get("_ansible_no_log"):
+            return "hidden by no_log"
+        lines = [part.strip() for part in str(fields.get("msg", "")).splitlines() if part.strip()]
+        return " ".join(lines)[:300]
+
+
+# ansible-core 2.19 renamed these; the underscored ones warn there and are all that older releases have.
+def _host(result: Any) -> str:
+    return str((result.host if hasattr(result, "host") else result._host).get_name())
+
+
+def _uuid(result: Any) -> str:
+    return str((result.task if hasattr(result, "task") else result._task)._uuid)
+
+
+def _fields(result: Any) -> Any:
+    return result.result if hasattr(result, "result") else result._result

@@ -1,0 +1,52 @@
+"""Converged states of targets, kept as images: what a domain requires converges once, and is started from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rejeu.ansible.playbook import Project
+from rejeu.plan import State
+from rejeu.targets.container import SystemdTarget
+from rejeu.targets.images import digest, exists
+
+LAYER = "rejeu.layer"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Names states by what makes them, so that one is used again exactly as long as nothing of it has changed."""
+
+    client: Any
+    content: str
+    checkout: str
+
+    @classmethod
+    def of(cls, client: Any, project: Project) -> Layers:
+        content = digest(_tree(project.directory), _tree(project.secrets.inventory), version("ansible-core"))
+        return cls(client, content, digest(str(project.checkout)))
+
+    def tag(self, target: str, image: str, state: State) -> str:
+        return f"rejeu/layer-{target}:{digest(self.content, image, *state)}"
+
+    def find(self, target: str, image: str, state: State) -> str | None:
+        tag = self.tag(target, image, state)
+        return tag if exists(self.client, tag) else None
+
+    def keep(self, machine: SystemdTarget, target: str, image: str, state: State) -> None:
+        """Commit a converged target, which stops it, and let go of what the same state was before a change."""
+        tag = self.tag(target, image, state)
+        label = f"{self.checkout}/{target}/{'+'.join(state)}"
+        machine.commit(tag, {LAYER: label})
+        for old in self.client.images.list(filters={"label": f"{LAYER}={label}"}):
+            for name in old.tags:
+                if name != tag:
+                    self.client.images.remove(name)
+
+
+def _tree(folder: Path) -> bytes:
+    """The names and contents of all files below ``folder``."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return digest(*(part for path in found for part in (str(path.relative_to(folder)), path.read_bytes()))).encode()

@@ -1,0 +1,44 @@
+"""A cell's assertions while they are being judged: each is concluded exactly once, whatever happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from rejeu.results import Assertion
+from rejeu.values import Finding
+
+
+class Ledger:
+    """Holds the names that a cell must conclude. What is left when the cell ends cannot have passed."""
+
+    def __init__(self, names: Sequence[str], *, strict: bool) -> None:
+        self._pending = list(names)
+        self._strict = strict
+        self._since = time.monotonic()
+        self.assertions: list[Assertion] = []
+
+    def judge(self, name: str, findings: Iterable[Finding]) -> bool:
+        """Conclude ``name``; True where it passed. Its time is what passed since the one before."""
+        now = time.monotonic()
+        assertion = Assertion.judged(name, findings, strict=self._strict, seconds=now - self._since)
+        self._conclude(assertion)
+        self._since = now
+        return assertion.status == "passed"
+
+    def error(self, name: str, reason: str) -> None:
+        self._conclude(Assertion.unjudged(name, reason))
+
+    def abandon(self, reason: str) -> None:
+        """The harness could not go on: everything left is an error."""
+        for name in list(self._pending):
+            self.error(name, reason)
+
+    def skip_rest(self, reason: str) -> None:
+        """The product failed before these could be looked at."""
+        for name in list(self._pending):
+            self._conclude(Assertion.skipped(name, reason))
+
+    def _conclude(self, assertion: Assertion) -> None:
+        self._pending.remove(assertion.name)
+        self.assertions.append(assertion)

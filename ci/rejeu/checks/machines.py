@@ -1,0 +1,141 @@
+"""The machines of a cell: the target under check, and its neighbour on the public network and inside the VPN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from rejeu.ansible.playbook import PlaybookRun, connection_inventory, run
+from rejeu.context import Context
+from rejeu.matrix import ProbeSpec, Tunnel
+from rejeu.observe.probes import Probe
+from rejeu.plan import Cell, tags_of
+from rejeu.processes import check_interrupted
+from rejeu.secrets import public_key
+from rejeu.targets.container import NEIGHBOUR, ContainerTarget, SystemdTarget
+from rejeu.targets.target import Target
+from rejeu.values import Vantage
+
+# How long a service may take to show that it does not stay up (it starts, Ansible says ok, and it dies).
+SETTLE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Machines:
+    """A cell's target and neighbour, running, and the folder that its evidence goes to."""
+
+    context: Context
+    cell: Cell
+    target: SystemdTarget
+    neighbour: ContainerTarget
+    folder: Path
+    connection: Path
+    last_attempt: bool
+
+    def at(self, vantage: Vantage) -> Target:
+        return self.target if vantage is Vantage.TARGET else self.neighbour
+
+    def play(self, step: str, label: str) -> PlaybookRun:
+        """Run one step of a state (a tag, or the whole site) on the target, as an operator would."""
+        return self.play_tags(tags_of(step), label)
+
+    def play_tags(self, tags: tuple[str, ...], label: str) -> PlaybookRun:
+        report = self.context.report
+        report(self.cell.name, label)
+        return run(
+            self.context.project,
+            connection=self.connection,
+            folder=self.folder,
+            label=label,
+            tags=tags,
+            on_task=lambda task: report(self.cell.name, f"{label}: {task}"),
+        )
+
+    def settle(self) -> None:
+        """Until systemd has no job left, and for the settling time after that."""
+        self.target.wait_idle()
+        Event().wait(SETTLE_S)
+        self.target.wait_idle()
+        check_interrupted()
+
+    def enter_tunnel(self, tunnel: Tunnel) -> None:
+        """Bring the neighbour into the VPN. Its key goes in by standard input, not as an argument."""
+        values = self.context.values
+        configuration = "\n".join(
+            [
+                "[Interface]",
+                f"PrivateKey = {values[tunnel.peer_private_key]}",
+                "[Peer]",
+                f"PublicKey = {public_key(values[tunnel.node_private_key])}",
+                f"PresharedKey = {values[tunnel.preshared_key]}",
+                f"AllowedIPs = {tunnel.node_address}/32",
+                f"Endpoint = {self.target.address}:{tunnel.port}",
+                "",
+            ]
+        )
+        script = (
+            "{ ip link add rejeu0 type wireguard 2>/dev/null || wireguard-go rejeu0 >/dev/null 2>&1; }"
+            " && wg setconf rejeu0 /dev/stdin"
+            f" && ip address add {tunnel.peer_address}/32 dev rejeu0"
+            " && ip link set rejeu0 up"
+            f" && ip route add {tunnel.node_address}/32 dev rejeu0"
+        )
+        self.neighbour.check(["sh", "-c", script], stdin=configuration.encode())
+
+    def probe(self, domain: str, spec: ProbeSpec) -> Probe:
+        """A declared probe, with the address that its vantage point reaches the target at."""
+        tunnel = self.context.matrix.tunnel
+        host = {
+            Vantage.TARGET: "127.0.0.1",
+            Vantage.PUBLIC: self.target.address,
+            Vantage.VPN: tunnel.node_address if tunnel else "",
+        }[spec.vantage]
+        what = f"{spec.type} {spec.port}" if spec.port else spec.type
+        return Probe(
+            id=f"{domain}: {what} from {spec.vantage}",
+            domain=domain,
+            vantage=spec.vantage,
+            type=spec.type,
+            host=host,
+            port=spec.port,
+            user=spec.user,
+            database=spec.database,
+            rate=spec.rate,
+        )
+
+
+@contextmanager
+def open_machines(context: Context, cell: Cell, image: str, *, last_attempt: bool) -> Iterator[Machines]:
+    """Start a cell's machines from ``image`` and remove them at the end, or leave them where ``--keep`` asks."""
+    folder = context.runs.cell(cell)
+    name = f"rejeu-{context.engine.run}-{folder.name}"
+    keep = context.options.keep
+    context.report(cell.name, "start")
+    with context.engine.network(name, keep=keep) as network:
+        target = SystemdTarget(context.engine, image, name=name, network=network)
+        neighbour = ContainerTarget(
+            context.engine,
+            context.peer_image,
+            name=f"{name}-neighbour",
+            network=network,
+            address=network.neighbour_address,
+            hostname="neighbour",
+            privileges=NEIGHBOUR,
+            command=["sleep", "infinity"],
+        )
+        try:
+            neighbour.start()
+            target.start()
+            connection = connection_inventory(
+                folder / "connection.yml",
+                context.project,
+                {"ansible_connection": "community.docker.docker_api", "ansible_host": name, "ansible_user": "root"},
+            )
+            yield Machines(context, cell, target, neighbour, folder, connection, last_attempt)
+        finally:
+            if not keep:
+                target.stop()
+                neighbour.stop()

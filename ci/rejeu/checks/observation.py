@@ -1,0 +1,95 @@
+"""Watching a target while something runs on it: snapshots around it, probes throughout, and what moved by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+
+from rejeu.checks.machines import Machines
+from rejeu.errors import HarnessError
+from rejeu.evidence import write_compressed
+from rejeu.judge import availability
+from rejeu.judge.attribution import attribute
+from rejeu.judge.background import fired_timers, separate, triggered_units
+from rejeu.judge.changes import compare
+from rejeu.observe.probes import Probe, ProbeSession, write_samples
+from rejeu.observe.snapshot import Snapshot, take
+from rejeu.plan import State, standing
+from rejeu.processes import check_interrupted
+from rejeu.values import Change, Facet, Finding, Kind, TaskRun, Vantage
+
+# How long the target is watched with nothing run on it. What moves by itself mostly does so within seconds (a
+# checkpoint, a statistics file); what is slower than that is rarer than a replay is long.
+CONTROL_S = 3.0
+_ANSWER_DEADLINE_S = 60.0
+
+
+class TimerFired(HarnessError):
+    """A calendar timer elapsed while the target was judged: its work would be blamed on the replay."""
+
+
+@dataclass
+class Watch:
+    """The probes of a cell, and the data paths of the domains that stand on its target."""
+
+    machines: Machines
+    probes: Sequence[Probe]
+    data: tuple[str, ...]
+    session: ProbeSession
+    control: list[Change] = field(default_factory=list)
+
+    def snapshot(self, label: str, since: Snapshot | None = None) -> Snapshot:
+        self.machines.context.report(self.machines.cell.name, f"snapshot {label}")
+        since_us = since.end_ns // 1000 if since else None
+        snapshot = take(self.machines.target, self.machines.context.key, since_us)
+        write_compressed(self.machines.folder / f"{label}.snapshot", snapshot.to_bytes())
+        return snapshot
+
+    def control_window(self, before: Snapshot) -> Snapshot:
+        """Let the target alone for a while, and remember what moved. Returns the snapshot at the end."""
+        self.machines.context.report(self.machines.cell.name, "control window")
+        Event().wait(CONTROL_S)
+        after = self.snapshot("control", since=before)
+        self.control = compare(before, after)
+        return after
+
+    def moved(self, before: Snapshot, after: Snapshot) -> tuple[list[Change], list[Change]]:
+        """What changed from ``before`` to ``after``: for real, and as background."""
+        fired = fired_timers(before, after)
+        if fired and not self.machines.last_attempt:
+            raise TimerFired(f"timer {', '.join(fired)} elapsed while the target was judged")
+        real, background = separate(compare(before, after), self.control, self.data, triggered_units(after, fired))
+        return real, background
+
+    def outages(
+        self, since_ns: int, until_ns: int, runs: Sequence[TaskRun], domains: Sequence[str]
+    ) -> tuple[list[Finding], str | None]:
+        """Failures of the probes of ``domains`` in a window, and why it cannot be judged where it cannot."""
+        probes = [probe for probe in self.probes if probe.domain in domains]
+        judged = availability.judge(self.session.samples(since_ns, until_ns), self.probes, (since_ns, until_ns))
+        wanted = {probe.id for probe in probes}
+        outages = [outage for outage in judged.outages if outage.probe in wanted]
+        return availability.findings(outages, probes, lambda at_ns: _run_at(at_ns, runs)), judged.stalled
+
+
+def _run_at(at_ns: int, runs: Sequence[TaskRun]) -> TaskRun | None:
+    return attribute(Change(Facet.SOCKETS, Kind.UNAVAILABLE, "", at_ns=at_ns), runs)
+
+
+@contextmanager
+def watch(machines: Machines, state: State) -> Iterator[Watch]:
+    """Start the probes of every domain that stands in ``state``, and wait until all of them answer."""
+    matrix = machines.context.matrix
+    domains = standing(matrix, state)
+    if matrix.tunnel and matrix.tunnel.domain in domains:
+        machines.enter_tunnel(matrix.tunnel)
+    probes = [machines.probe(name, spec) for name in domains for spec in matrix.domains[name].probes]
+    data = tuple(path for name in domains for path in matrix.domains[name].data)
+    machines.context.report(machines.cell.name, "waiting for the probes")
+    with ProbeSession.start({vantage: machines.at(vantage) for vantage in Vantage}, probes) as session:
+        session.wait_answering(_ANSWER_DEADLINE_S)
+        yield Watch(machines, probes, data, session)
+        check_interrupted()
+        write_samples(machines.folder / "probes.jsonl", session.stop())

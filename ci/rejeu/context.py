@@ -1,0 +1,42 @@
+"""What every cell of a run shares."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rejeu.ansible.playbook import Project
+from rejeu.evidence import RunFolder
+from rejeu.matrix import Matrix
+from rejeu.targets.engine import Engine
+
+# (name of the cell, what it is doing now)
+Report = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked of every cell."""
+
+    strict: bool = False
+    replays: int = 1
+    keep: bool = False
+    only_replay: bool = False
+
+
+@dataclass(frozen=True)
+class Context:
+    """``images`` maps a target to its bare image; ``peer_image`` is the neighbours'. ``key`` digests what may not be
+    stored: it lives as long as the run. ``values`` are the secrets in clear, kept in memory alone."""
+
+    matrix: Matrix
+    project: Project
+    engine: Engine
+    images: Mapping[str, str]
+    peer_image: str
+    runs: RunFolder
+    options: Options
+    values: Mapping[str, str] = field(repr=False)
+    report: Report = lambda _cell, _phase: None
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

@@ -1,0 +1,73 @@
+"""JUnit from results: one suite a target, one test case an assertion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from junit_xml import TestCase, TestSuite, to_xml_report_string
+
+from rejeu.results import Assertion, CellResult, Status
+from rejeu.secrets import redact
+from rejeu.values import Finding, TaskRun
+from rejeu.wording import described
+
+
+def write(path: Path, results: Iterable[CellResult], values: Mapping[str, str]) -> None:
+    """Write ``results`` to ``path`` as one file that any JUnit reader takes. ``values`` are blotted out of it."""
+    by_target: dict[str, list[CellResult]] = {}
+    for result in results:
+        by_target.setdefault(result.cell.target, []).append(result)
+    suites = [
+        TestSuite(
+            target,
+            [_case(result, assertion, values) for result in found for assertion in result.assertions],
+            package="rejeu",
+        )
+        for target, found in by_target.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(to_xml_report_string(suites))
+    partial.replace(path)
+
+
+def _case(result: CellResult, assertion: Assertion, values: Mapping[str, str]) -> TestCase:
+    guilty = _guilty(assertion.findings)
+    lines = [f"evidence: {result.evidence}"] if result.evidence else []
+    lines += [f"privileges: {result.privileges}"] if result.privileges else []
+    lines += [described(finding) for finding in assertion.findings] if assertion.status is Status.PASSED else []
+    case = TestCase(
+        name=assertion.name,
+        classname=result.cell.name,
+        elapsed_sec=assertion.seconds,
+        stdout=redact("\n".join(lines), values),
+        file=guilty.task.path if guilty else None,
+        line=guilty.task.line if guilty else None,
+    )
+    match assertion.status:
+        case Status.FAILED:
+            case.add_failure_info(
+                message=redact(_headline(assertion.findings), values),
+                output=redact("\n\n".join(_whole(finding) for finding in assertion.findings), values),
+            )
+        case Status.ERROR:
+            case.add_error_info(message=redact(assertion.reason, values))
+        case Status.SKIPPED:
+            case.add_skipped_info(message=redact(assertion.reason, values))
+        case Status.PASSED:
+            pass
+    return case
+
+
+def _guilty(findings: Iterable[Finding]) -> TaskRun | None:
+    return next((finding.run for finding in findings if finding.run), None)
+
+
+def _headline(findings: tuple[Finding, ...]) -> str:
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return findings[0].message + more
+
+
+def _whole(finding: Finding) -> str:
+    return f"{described(finding)}\n{finding.diff}" if finding.diff else described(finding)

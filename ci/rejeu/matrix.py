@@ -1,0 +1,260 @@
+"""The matrix file: targets, domains, what each owns, how each is probed. Parsed and validated, nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from rejeu.errors import ConfigError
+from rejeu.values import Vantage
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]*$")]
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/")]
+Glob = Annotated[str, StringConstraints(pattern=r"^!?/")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TargetSpec(_Model):
+    """A distribution. ``registry`` names its image; ``suite`` lets mmdebstrap make it without a registry."""
+
+    registry: str
+    suite: str
+    distribution: Literal["debian", "ubuntu"]
+
+
+class Platform(_Model):
+    """Where the playbooks are. Paths are relative to the checkout, ``playbook`` and ``inventory`` to ``directory``."""
+
+    directory: str
+    playbook: str
+    inventory: str
+    group: Name
+    host: Name
+
+
+class MintedSecret(_Model):
+    """How a test secret is made up. ``of`` names the private key of a ``wireguard_public_key``."""
+
+    kind: Literal["password", "wireguard_private_key", "wireguard_preshared_key", "wireguard_public_key"]
+    of: str | None = None
+
+    @model_validator(mode="after")
+    def _public_keys_have_an_origin(self) -> Self:
+        if (self.kind == "wireguard_public_key") != (self.of is not None):
+            raise ValueError("`of` belongs to a wireguard_public_key, and only there")
+        return self
+
+
+class SecretsSpec(_Model):
+    committed: str
+    mint: dict[str, MintedSecret]
+
+
+class Tunnel(_Model):
+    """How the neighbour enters the VPN. Keys are named, never written: the names are those of secrets."""
+
+    domain: Name
+    port: int = Field(ge=1, le=65535)
+    node_address: str
+    peer_address: str
+    node_private_key: str
+    peer_private_key: str
+    preshared_key: str
+
+
+class ProbeSpec(_Model):
+    """A question put to a service, and where it is asked from."""
+
+    type: Literal["tcp", "ssh", "ping", "sql"]
+    vantage: Vantage
+    port: int = Field(default=0, ge=0, le=65535)
+    user: Name = "root"
+    database: str = "postgres"
+    rate: float = Field(default=20, gt=0, le=50, description="samples a second")
+
+    @model_validator(mode="after")
+    def _has_what_its_type_needs(self) -> Self:
+        if self.type in ("tcp", "ssh") and not self.port:
+            raise ValueError(f"a {self.type} probe needs a port")
+        if self.type == "sql" and self.vantage is not Vantage.TARGET:
+            raise ValueError("a sql probe asks the server's Unix socket: its vantage is `target`")
+        return self
+
+
+class Footprint(_Model):
+    """What a domain may own. Files are globs (``**`` crosses folders); units, packages and sockets too."""
+
+    files: tuple[Glob, ...] = ()
+    units: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    sockets: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+
+
+class Drift(_Model):
+    """A small damage that the domain's own run must repair and every other run must leave alone.
+
+    Exactly one of ``append`` (text added to ``file``), ``replace`` (a regular expression in ``file``, by ``by``)
+    and ``disable`` (a unit). ``validate`` is a command that must still succeed on the damaged target.
+    """
+
+    file: AbsolutePath | None = None
+    append: str | None = None
+    replace: str | None = None
+    by: str = ""
+    disable: str | None = None
+    check: tuple[str, ...] = Field(default=(), alias="validate")
+
+    @property
+    def subject(self) -> str:
+        return self.file or f"unit {self.disable}"
+
+    @model_validator(mode="after")
+    def _is_one_damage(self) -> Self:
+        if sum(part is not None for part in (self.append, self.replace, self.disable)) != 1:
+            raise ValueError("a drift has exactly one of append, replace, disable")
+        if (self.disable is None) != (self.file is not None):
+            raise ValueError("append and replace need `file`; disable takes none")
+        return self
+
+
+class Domain(_Model):
+    """A slice of the platform that its tag (the domain's name) runs alone."""
+
+    roles: tuple[Name, ...] = Field(min_length=1)
+    families: tuple[Name, ...] = ()
+    requires: tuple[Name, ...] = ()
+    footprint: Footprint = Footprint()
+    data: tuple[Glob, ...] = ()
+    probes: tuple[ProbeSpec, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    may_cut: tuple[Name, ...] = ()
+
+
+class Matrix(_Model):
+    targets: dict[Name, TargetSpec] = Field(min_length=1)
+    platform: Platform
+    secrets: SecretsSpec
+    tunnel: Tunnel | None = None
+    always: tuple[str, ...] = Field(default=(), description="names of read-only tasks that carry `always`")
+    domains: dict[Name, Domain] = Field(min_length=1)
+
+    @property
+    def families(self) -> dict[str, tuple[str, ...]]:
+        """Family name to the domains in it, in the matrix's order."""
+        members: dict[str, tuple[str, ...]] = {}
+        for name, domain in self.domains.items():
+            for family in domain.families:
+                members[family] = (*members.get(family, ()), name)
+        return members
+
+    @property
+    def tags(self) -> dict[str, tuple[str, ...]]:
+        """Every documented tag, with the domains that it selects."""
+        return {**{name: (name,) for name in self.domains}, **self.families}
+
+
+def load(path: Path) -> Matrix:
+    """Read and validate ``path``. Raises ConfigError with ``file:line`` and what was expected."""
+    try:
+        document = YAML().load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no matrix file here; run from the checkout's root or pass --matrix") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    try:
+        matrix = Matrix.model_validate(_plain(document))
+    except ValidationError as error:
+        first = error.errors()[0]
+        line = _line_of(document, first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(f"{path}:{line}: {where}: {_expected(first)}") from None
+    for location, problem in _inconsistencies(matrix):
+        raise ConfigError(f"{path}:{_line_of(document, location)}: {'.'.join(map(str, location))}: {problem}")
+    return matrix
+
+
+def _inconsistencies(matrix: Matrix) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    known = ", ".join(matrix.domains)
+    for name, domain in matrix.domains.items():
+        if name in matrix.families:
+            yield ("domains", name), f"`{name}` is a family too; a tag is one or the other"
+        for position, required in enumerate(domain.requires):
+            if required not in matrix.domains:
+                yield ("domains", name, "requires", position), f"no domain `{required}`; there are {known}"
+        for position, other in enumerate(domain.may_cut):
+            if other not in matrix.domains:
+                yield ("domains", name, "may_cut", position), f"no domain `{other}`; there are {known}"
+        if any(probe.vantage is Vantage.VPN for probe in domain.probes) and matrix.tunnel is None:
+            yield ("domains", name, "probes"), "a probe from `vpn` needs the matrix's `tunnel`"
+    cycle = _cycle({name: domain.requires for name, domain in matrix.domains.items()})
+    if cycle:
+        yield ("domains", cycle[0], "requires"), f"a cycle: {' -> '.join(cycle)}"
+    if matrix.tunnel and matrix.tunnel.domain not in matrix.domains:
+        yield ("tunnel", "domain"), f"no domain `{matrix.tunnel.domain}`; there are {known}"
+    for name, secret in matrix.secrets.mint.items():
+        if secret.of is not None and secret.of not in matrix.secrets.mint:
+            yield ("secrets", "mint", name, "of"), f"no secret `{secret.of}` is declared"
+    if matrix.tunnel:
+        for field in ("node_private_key", "peer_private_key", "preshared_key"):
+            if getattr(matrix.tunnel, field) not in matrix.secrets.mint:
+                yield ("tunnel", field), f"no secret `{getattr(matrix.tunnel, field)}` is declared in secrets.mint"
+
+
+def _cycle(requires: Mapping[str, tuple[str, ...]]) -> list[str]:
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in done:
+            return []
+        for required in requires.get(name, ()):
+            if found := visit(required, [*path, name]):
+                return found
+        done.add(name)
+        return []
+
+    for name in requires:
+        if found := visit(name, []):
+            return found
+    return []
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return node
+
+
+def _expected(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    given = error.get("input")
+    return f"{message} (found {given!r})" if isinstance(given, str | int | float) else message
+
+
+def _line_of(document: Any, location: tuple[str | int, ...]) -> int:
+    """The line of the innermost node of ``location`` that the file has (pydantic adds steps of its own)."""
+    line = 1
+    node: Any = document
+    for step in location:
+        try:
+            marks: Any = node.lc
+            line = (marks.item(step) if isinstance(node, list) else marks.key(step))[0] + 1
+            node = node[step]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line

@@ -1,0 +1,120 @@
+"""From a matrix to cells: what is checked, on what, starting from which state. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rejeu.errors import ConfigError
+from rejeu.matrix import Matrix
+
+SITE = "site"
+
+
+class Check(StrEnum):
+    IDEMPOTENCE = "idempotence"
+    ISOLATION = "tags-isolation"
+    CONVERGE = "converge"
+
+
+# A converged state of a target: the tags that were run on a bare image, in order. `("site",)` is the whole playbook.
+State = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One check of one subject (a domain, a tag, or the whole site) on one target, from a state that stands."""
+
+    check: Check
+    target: str
+    subject: str
+    starts_from: State = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.check}.{self.target}.{self.subject}"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tags_of(self.subject)
+
+    @property
+    def reaches(self) -> State:
+        """The state that an idempotence cell leaves. An isolation cell damages its target: it leaves none."""
+        return (*self.starts_from, self.subject)
+
+
+def tags_of(step: str) -> tuple[str, ...]:
+    """What ``--tags`` is given for one step of a state; nothing for the whole playbook."""
+    return () if step == SITE else (step,)
+
+
+def standing(matrix: Matrix, state: State) -> tuple[str, ...]:
+    """The domains that have converged in ``state``."""
+    return ordered(matrix) if SITE in state else tuple(name for name in ordered(matrix) if name in state)
+
+
+def ordered(matrix: Matrix) -> tuple[str, ...]:
+    """All domains, requirements first, otherwise in the matrix's order."""
+    done: list[str] = []
+
+    def visit(name: str) -> None:
+        for required in matrix.domains[name].requires:
+            visit(required)
+        if name not in done:
+            done.append(name)
+
+    for name in matrix.domains:
+        visit(name)
+    return tuple(done)
+
+
+def requirements(matrix: Matrix, domain: str) -> tuple[str, ...]:
+    """Everything ``domain`` stands on, transitively, in converging order."""
+    needed: set[str] = set()
+    pending = list(matrix.domains[domain].requires)
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            pending.extend(matrix.domains[name].requires)
+    return tuple(name for name in ordered(matrix) if name in needed)
+
+
+def select(matrix: Matrix, chosen: Iterable[str]) -> tuple[str, ...]:
+    """Domain and family names (and ``site``) to domain names, in order; nothing chosen means everything."""
+    names = set(chosen)
+    known = {*matrix.tags, SITE}
+    for name in sorted(names - known):
+        raise ConfigError(f"--domain {name}: no such domain or family; there are {', '.join(sorted(known))}")
+    if not names:
+        return (*ordered(matrix), SITE)
+    selected = {domain for name in names - {SITE} for domain in matrix.tags[name]}
+    return tuple(name for name in (*ordered(matrix), SITE) if name in selected or name in names & {SITE})
+
+
+def idempotence(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str]) -> list[Cell]:
+    """A cell for each selected domain on each target, and one for the whole site."""
+    return [
+        Cell(Check.IDEMPOTENCE, target, subject, () if subject == SITE else requirements(matrix, subject))
+        for target in targets
+        for subject in select(matrix, chosen)
+    ]
+
+
+def isolation(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str]) -> list[Cell]:
+    """A cell for each selected tag, families included, on each target. All start from the whole site."""
+    names = set(chosen)
+    known = matrix.tags
+    for name in sorted(names - set(known)):
+        raise ConfigError(f"--domain {name}: no such domain or family; there are {', '.join(sorted(known))}")
+    tags = [tag for tag in (*ordered(matrix), *matrix.families) if not names or tag in names]
+    return [Cell(Check.ISOLATION, target, tag, (SITE,)) for target in targets for tag in tags]
+
+
+def select_targets(matrix: Matrix, chosen: Iterable[str]) -> tuple[str, ...]:
+    names = set(chosen)
+    for name in sorted(names - set(matrix.targets)):
+        raise ConfigError(f"--target {name}: no such target; there are {', '.join(matrix.targets)}")
+    return tuple(name for name in matrix.targets if not names or name in names)

@@ -1,0 +1,83 @@
+"""The one place that starts long-running children, so that an interrupt ends all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rejeu.errors import HarnessError
+
+_lock = threading.Lock()
+_live: set[subprocess.Popen[bytes]] = set()
+_stopping = threading.Event()
+
+
+class Interrupted(HarnessError):
+    """The run is being stopped; whoever waits for a child or a state gives up."""
+
+
+def check_interrupted() -> None:
+    if _stopping.is_set():
+        raise Interrupted("interrupted")
+
+
+def call(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    cwd: Path,
+    env: Mapping[str, str],
+    while_waiting: Callable[[], None] = lambda: None,
+) -> int:
+    """Run ``argv`` with its output appended to ``log``, and return its exit code.
+
+    ``while_waiting`` is called a few times a second. The child leads a session of its own: a terminal's Ctrl-C
+    reaches rejeu alone, which then ends its children in order.
+    """
+    check_interrupted()
+    with log.open("ab") as output:
+        output.write(f"$ {' '.join(argv)}\n".encode())
+        output.flush()
+        child = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        with _lock:
+            _live.add(child)
+        try:
+            if _stopping.is_set():  # between the check above and the registration
+                _signal(child, signal.SIGTERM)
+            while True:
+                try:
+                    code = child.wait(timeout=0.2)
+                    break
+                except subprocess.TimeoutExpired:
+                    while_waiting()
+        finally:
+            with _lock:
+                _live.discard(child)
+    check_interrupted()
+    return code
+
+
+def interrupt_all() -> None:
+    """Ask every live child's process group to end, and make every later ``call`` give up."""
+    _stopping.set()
+    with _lock:
+        for child in _live:
+            _signal(child, signal.SIGTERM)
+
+
+def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)

@@ -1,0 +1,114 @@
+"""How a run is going: a live table on a terminal, plain timestamped lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from rejeu.results import CellResult, Status
+
+STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.ERROR: "magenta", Status.SKIPPED: "yellow"}
+
+
+class Progress:
+    """Told by the cells what they do; safe to call from their threads."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._began: dict[str, float] = {}
+        self._phases: dict[str, str] = {}
+        self._ended: dict[str, tuple[Status, float]] = {}
+        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def report(self, name: str, phase: str) -> None:
+        """``phase`` is what is done now; ``phase: task`` while a playbook runs."""
+        with self._lock:
+            self._began.setdefault(name, time.monotonic())
+            before, self._phases[name] = self._phases.get(name, ""), phase
+        if not self._console.is_terminal and before.partition(":")[0] != phase.partition(":")[0]:
+            self.line(f"{name}: {phase.partition(':')[0]}")
+
+    def finish(self, result: CellResult) -> None:
+        with self._lock:
+            self._ended[result.cell.name] = (result.status, result.seconds)
+            self._phases.pop(result.cell.name, None)
+        self.line(f"{result.cell.name}: {result.status} in {result.seconds:.1f} s", STYLES[result.status])
+
+    def line(self, text: str, style: str = "") -> None:
+        stamp = datetime.now(UTC).strftime("%H:%M:%S")
+        self._console.print(Text(f"{stamp} {text}", style=style), soft_wrap=True)
+
+    @contextmanager
+    def phase(self, name: str, phase: str) -> Iterator[None]:
+        """Something that is no cell: an image being built."""
+        self.report(name, phase)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._phases.pop(name, None)
+
+    def _table(self) -> Table:
+        table = Table("cell", "now", "elapsed", box=None, header_style="bold")
+        with self._lock:
+            for name, phase in sorted(self._phases.items()):
+                table.add_row(name, phase[:70], f"{time.monotonic() - self._began[name]:.0f} s")
+            passed = sum(status is Status.PASSED for status, _ in self._ended.values())
+            table.caption = f"{passed} passed, {len(self._ended) - passed} not, {len(self._phases)} running"
+        return table
+
+
+def summarise(console: Console, results: Sequence[CellResult], *, session: str, strict: bool) -> None:
+    """What failed, which task did it, and how to run just that cell again."""
+    from rejeu.wording import described
+
+    for result in results:
+        for assertion in result.assertions:
+            shown = assertion.findings if assertion.status in (Status.FAILED, Status.PASSED) else ()
+            if assertion.status is Status.FAILED or assertion.status is Status.ERROR:
+                console.print(
+                    Text(f"{assertion.status}: {result.cell.name} · {assertion.name}", style=STYLES[assertion.status])
+                )
+                if assertion.reason:
+                    console.print(Text(f"    {assertion.reason}"), soft_wrap=True)
+            for finding in shown:
+                prefix = "    " if assertion.status is Status.FAILED else f"warning: {result.cell.name} · "
+                console.print(Text(f"{prefix}{described(finding)}"), soft_wrap=True)
+        for note in result.notes:
+            console.print(Text(f"{result.cell.name}: {note}"), soft_wrap=True)
+        if result.status in (Status.FAILED, Status.ERROR):
+            flags = " --strict" if strict else ""
+            again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
+            console.print(Text(f"    evidence: {result.evidence or 'none'} · again: {again}"), soft_wrap=True)
+    reasons = {
+        (r.cell.target, a.reason) for r in results for a in r.assertions if a.status is Status.SKIPPED and not a.seconds
+    }
+    for target, reason in sorted(reasons):
+        if any(r.cell.target == target and r.status is Status.SKIPPED for r in results):
+            console.print(Text(f"skipped: {target}: {reason}", style=STYLES[Status.SKIPPED]), soft_wrap=True)
+
+
+def tally(results: Sequence[CellResult]) -> str:
+    """``8 cells: 6 passed, 1 failed, 0 error, 1 skipped``."""
+    counts = {status: sum(result.status is status for result in results) for status in Status}
+    return f"{len(results)} cells: " + ", ".join(f"{count} {status}" for status, count in counts.items())

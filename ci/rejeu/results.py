@@ -1,0 +1,96 @@
+"""What a run concluded: assertions of cells, and the exit code they add up to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from rejeu.plan import Cell
+from rejeu.values import Finding, Gravity
+
+
+class Status(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+class ExitCode(IntEnum):
+    CLEAN = 0
+    FINDINGS = 1
+    USAGE = 2
+    UNAVAILABLE = 3
+    HARNESS = 4
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """One thing that a cell claims. ``reason`` says why it could not be judged, or was skipped."""
+
+    name: str
+    status: Status
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+    seconds: float = 0.0
+
+    @classmethod
+    def judged(cls, name: str, findings: Iterable[Finding], *, strict: bool, seconds: float = 0.0) -> Assertion:
+        """Failed where a finding is grave enough; ``strict`` makes warnings grave too."""
+        found = tuple(findings)
+        grave = {Gravity.FAIL, Gravity.WARN} if strict else {Gravity.FAIL}
+        failed = any(finding.gravity in grave for finding in found)
+        return cls(name, Status.FAILED if failed else Status.PASSED, found, seconds=seconds)
+
+    @classmethod
+    def unjudged(cls, name: str, reason: str) -> Assertion:
+        return cls(name, Status.ERROR, reason=reason)
+
+    @classmethod
+    def skipped(cls, name: str, reason: str) -> Assertion:
+        return cls(name, Status.SKIPPED, reason=reason)
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What one cell concluded. ``evidence`` is relative to the checkout.
+
+    ``background`` is what moved without being held against anyone; ``notes`` are lines for people.
+    """
+
+    cell: Cell
+    assertions: tuple[Assertion, ...]
+    seconds: float = 0.0
+    ansible_seconds: float = 0.0
+    evidence: str = ""
+    privileges: str = ""
+    background: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """The worst of its assertions; no assertion at all is an error, never green."""
+        statuses = {assertion.status for assertion in self.assertions}
+        for status in (Status.ERROR, Status.FAILED, Status.SKIPPED):
+            if status in statuses:
+                return status
+        return Status.PASSED if statuses else Status.ERROR
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(finding for assertion in self.assertions for finding in assertion.findings)
+
+
+def exit_code(results: Iterable[CellResult], *, require_targets: bool) -> ExitCode:
+    """What the run ends with. A run that judged nothing could not judge."""
+    statuses = [result.status for result in results]
+    if Status.ERROR in statuses:
+        return ExitCode.HARNESS
+    if Status.FAILED in statuses:
+        return ExitCode.FINDINGS
+    if require_targets and Status.SKIPPED in statuses:
+        return ExitCode.UNAVAILABLE
+    if Status.PASSED not in statuses:
+        return ExitCode.UNAVAILABLE if statuses else ExitCode.HARNESS
+    return ExitCode.CLEAN

@@ -1,0 +1,94 @@
+"""The order of a run: which jobs wait for which, and as many at once as the machine can carry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from rejeu.plan import Cell, Check, State
+
+# What a converged target with its database, and the playbook that runs against it, take at their largest.
+_CELL_BYTES = 1_500_000_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell to judge, or a state to converge because cells start from it. ``after`` names jobs that come first."""
+
+    name: str
+    cell: Cell | None
+    target: str
+    state: State
+    after: frozenset[str]
+
+
+def jobs(cells: Sequence[Cell], stands: Callable[[str, State], bool]) -> list[Job]:
+    """The jobs that judge ``cells``. ``stands`` tells whether a state of a target is there already.
+
+    A cell that starts from a state waits for the cell that leaves it; where no cell of this run does, the state is
+    converged for itself, from the longest part of it that stands.
+    """
+    made: dict[str, Job] = {}
+    makers = {(cell.target, cell.reaches): cell for cell in cells if cell.check is Check.IDEMPOTENCE}
+
+    def need(target: str, state: State) -> frozenset[str]:
+        if not state or stands(target, state):
+            return frozenset()
+        if maker := makers.get((target, state)):
+            return frozenset({maker.name})
+        name = f"{Check.CONVERGE}.{target}.{'+'.join(state)}"
+        if name not in made:
+            made[name] = Job(name, None, target, state, need(target, state[:-1]))
+        return frozenset({name})
+
+    judged = [
+        Job(cell.name, cell, cell.target, cell.starts_from, need(cell.target, cell.starts_from)) for cell in cells
+    ]
+    return [*made.values(), *judged]
+
+
+def by_urgency(pending: Iterable[Job]) -> list[Job]:
+    """Jobs that the longest chain of others waits for come first."""
+    known = {job.name: job for job in pending}
+    waiting: dict[str, list[str]] = {name: [] for name in known}
+    for job in known.values():
+        for earlier in job.after & known.keys():
+            waiting[earlier].append(job.name)
+
+    def depth(name: str) -> int:
+        return 1 + max((depth(later) for later in waiting[name]), default=0)
+
+    # Among equals, what starts from a bare image has the most to converge, and begins first.
+    return sorted(known.values(), key=lambda job: (-depth(job.name), len(job.state)))
+
+
+def run(all_jobs: Sequence[Job], work: Callable[[Job], None], workers: int, abort: Callable[[], None]) -> None:
+    """Do every job once those before it have ended, ``workers`` at a time.
+
+    An exception, a signal's included, calls ``abort``, which has to make the jobs under way end soon.
+    """
+    pending = {job.name: job for job in by_urgency(all_jobs)}
+    running: dict[Future[None], str] = {}
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        try:
+            while pending or running:
+                for job in list(pending.values()):
+                    if len(running) < workers and not (job.after & (pending.keys() | set(running.values()))):
+                        running[pool.submit(work, pending.pop(job.name))] = job.name
+                # A timeout lets the main thread take signals while it waits.
+                for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                    del running[future]
+                    future.result()
+        except BaseException:
+            abort()
+            raise
+
+
+def workers(environ: Mapping[str, str]) -> int:
+    """How many cells at once: one a core, as far as memory goes. ``REJEU_JOBS`` overrides it."""
+    if chosen := environ.get("REJEU_JOBS"):
+        return max(1, int(chosen))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    return max(1, min(os.cpu_count() or 1, memory // _CELL_BYTES))

@@ -1,0 +1,193 @@
+"""One run of a check over the matrix: from the command line's wishes to results, JUnit and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from platformdirs import user_cache_path
+from rich.console import Console
+
+from rejeu import host, junit, schedule
+from rejeu.ansible.playbook import Project, plan
+from rejeu.checks.cells import converge_layer, run_cell
+from rejeu.checks.layers import Layers
+from rejeu.context import Context, Options
+from rejeu.errors import RejeuError, UnavailableError
+from rejeu.evidence import RunFolder
+from rejeu.matrix import Matrix
+from rejeu.plan import Cell, Check
+from rejeu.processes import interrupt_all
+from rejeu.progress import Progress, summarise, tally
+from rejeu.results import Assertion, CellResult, exit_code
+from rejeu.secrets import SecretKind, Secrets, SecretSpec, check_encrypted, prepare
+from rejeu.targets.engine import Engine, connect
+from rejeu.targets.images import ensure
+from rejeu.values import PlannedTask
+
+# The neighbours are all alike, whatever the target: one image serves every cell.
+_PEER = "debian-12"
+HOST_UNTOUCHED = "the host's kernel settings are untouched"
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM came: leave, but tidily."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@dataclass
+class Session:
+    """Everything that a run needs before its first container."""
+
+    checkout: Path
+    matrix: Matrix
+    check: Check
+    cells: Sequence[Cell]
+    options: Options
+    require_targets: bool
+    console: Console
+    results: list[CellResult] = field(default_factory=list)
+
+    def run(self) -> int:
+        """Judge every cell, write the JUnit file, say how it went, and return the exit code."""
+        platform = self.matrix.platform
+        directory = self.checkout / platform.directory
+        check_encrypted(directory)
+        specs = [
+            SecretSpec(name, SecretKind(minted.kind), minted.of) for name, minted in self.matrix.secrets.mint.items()
+        ]
+        secrets = prepare(self.checkout, specs, platform.group, Path(self.matrix.secrets.committed), os.environ)
+        project = Project(
+            checkout=self.checkout,
+            directory=directory,
+            playbook=directory / platform.playbook,
+            inventory=directory / platform.inventory,
+            host=platform.host,
+            secrets=secrets,
+        )
+        runs = RunFolder.create(self.checkout)
+        planned = plan(project, list(self.matrix.tags), folder=runs.path)
+        report = self.checkout / "reports" / f"{self.check}.xml"
+        before = host.settings()
+        with _signals_raised(), Progress(self.console) as progress:
+            try:
+                with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine:
+                    self._judge(engine, project, secrets, runs, planned, progress)
+            except Stopped as stopped:
+                progress.line(f"interrupted: {len(self.results)} of {len(self.cells)} cells were judged")
+                junit.write(report, self.results, secrets.values)
+                return 128 + stopped.number
+        self.results.append(_host_result(self.check, before, self.options.strict))
+        junit.write(report, self.results, secrets.values)
+        summarise(self.console, self.results, session=self.check, strict=self.options.strict)
+        self.console.print(f"{tally(self.results)} · {runs.relative(report)} · evidence in {runs.relative(runs.path)}")
+        return exit_code(self.results, require_targets=self.require_targets)
+
+    def _judge(
+        self,
+        engine: Engine,
+        project: Project,
+        secrets: Secrets,
+        runs: RunFolder,
+        planned: Sequence[PlannedTask],
+        progress: Progress,
+    ) -> None:
+        images, refusals = self._images(engine, progress)
+        lock = threading.Lock()
+        for cell in self.cells:
+            if cell.target in refusals:
+                skipped = Assertion.skipped("the target can be had", refusals[cell.target])
+                self._conclude(CellResult(cell, (skipped,)), lock, progress)
+        cells = [cell for cell in self.cells if cell.target in images]
+        if not cells:
+            return
+        context = Context(
+            matrix=self.matrix,
+            project=project,
+            engine=engine,
+            images=images,
+            peer_image=self._image(engine, "peer", _PEER),
+            runs=runs,
+            options=self.options,
+            values=secrets.values,
+            report=progress.report,
+        )
+        layers = Layers.of(engine.client, project)
+
+        def work(job: schedule.Job) -> None:
+            if job.cell is not None:
+                self._conclude(run_cell(context, layers, planned, job.cell), lock, progress)
+                return
+            try:
+                converge_layer(context, layers, job.target, job.state)
+            except RejeuError as error:
+                # The cells that start from it will find that it does not stand, and say so each.
+                progress.line(str(error))
+
+        def abort() -> None:
+            interrupt_all()
+            engine.remove_run()
+
+        def stands(target: str, state: tuple[str, ...]) -> bool:
+            return layers.find(target, images[target], state) is not None
+
+        schedule.run(schedule.jobs(cells, stands), work, schedule.workers(os.environ), abort)
+
+    def _conclude(self, result: CellResult, lock: threading.Lock, progress: Progress) -> None:
+        with lock:
+            self.results.append(result)
+        progress.finish(result)
+
+    def _images(self, engine: Engine, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:
+        """The image of each target that can be had, and the reason for each that cannot."""
+        images: dict[str, str] = {}
+        refusals: dict[str, str] = {}
+
+        def make(target: str) -> None:
+            with progress.phase(f"image {target}", "making the image"):
+                try:
+                    images[target] = self._image(engine, "target", target)
+                except UnavailableError as error:
+                    refusals[target] = str(error)
+
+        targets = list(dict.fromkeys(cell.target for cell in self.cells))
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+            list(pool.map(make, targets))
+        return images, refusals
+
+    def _image(self, engine: Engine, recipe: str, target: str) -> str:
+        name = f"{recipe}-{target}"
+        return ensure(engine.client, self.checkout / "ci" / "images" / recipe, self.matrix.targets[target], name)
+
+
+def _host_result(check: Check, before: dict[str, str], strict: bool) -> CellResult:
+    findings = host.judge(before, host.settings())
+    return CellResult(Cell(check, "host", "kernel"), (Assertion.judged(HOST_UNTOUCHED, findings, strict=strict),))
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped once; while the run tidies up, further ones are ignored."""
+
+    def stop(number: int, frame: FrameType | None) -> Any:
+        for known in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(known, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,159 @@
+"""The words of the design as values. Nothing here knows Docker, Ansible or a clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Vantage(StrEnum):
+    """Where a probe is asked from."""
+
+    TARGET = "target"
+    PUBLIC = "public"
+    VPN = "vpn"
+
+
+class Gravity(StrEnum):
+    FAIL = "fail"
+    WARN = "warn"
+    INFO = "info"
+
+
+class Kind(StrEnum):
+    """What sort of change a finding is about."""
+
+    CONTENT = "content"
+    METADATA = "metadata"
+    CREATED = "created"
+    DELETED = "deleted"
+    RUNTIME = "runtime"
+    RESTARTED = "restarted"
+    RELOADED = "reloaded"
+    STOPPED = "stopped"
+    FLAPPING = "flapping"
+    UNAVAILABLE = "unavailable"
+    REWRITTEN = "rewritten"
+    REBUILT = "rebuilt"
+    TOUCHED = "touched"
+    BACKGROUND = "background"
+    # What a check finds wrong without a change on the host.
+    REPORTED = "reported"
+    NOT_PORTABLE = "not portable"
+    FAILED = "failed"
+    SELECTION = "selection"
+    NOT_REPAIRED = "not repaired"
+    LEAKED = "leaked"
+
+
+GRAVITY: dict[Kind, Gravity] = {
+    **dict.fromkeys(Kind, Gravity.FAIL),
+    Kind.REWRITTEN: Gravity.WARN,
+    Kind.REBUILT: Gravity.WARN,
+    Kind.NOT_PORTABLE: Gravity.WARN,
+    Kind.TOUCHED: Gravity.INFO,
+    Kind.BACKGROUND: Gravity.INFO,
+}
+
+
+class Facet(StrEnum):
+    FILES = "files"
+    PACKAGES = "packages"
+    UNITS = "units"
+    SOCKETS = "sockets"
+    FIREWALL = "firewall"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between two snapshots of a target.
+
+    ``subject`` is the absolute path, unit, package, socket (``tcp 0.0.0.0:22 sshd``) or table that moved.
+    ``at_ns`` is when it last moved on the target's clock (Unix nanoseconds), where the target knows.
+    ``detail`` is one line for people (``mode 0644 -> 0600``); ``diff`` a unified diff of world-readable text only.
+    """
+
+    facet: Facet
+    kind: Kind
+    subject: str
+    detail: str = ""
+    diff: str = ""
+    at_ns: int | None = None
+
+
+class TaskStatus(StrEnum):
+    OK = "ok"
+    CHANGED = "changed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a playbook. ``path`` is relative to the checkout where the task lies inside it."""
+
+    uuid: str
+    name: str
+    action: str
+    path: str
+    line: int
+    role: str = ""
+    tags: tuple[str, ...] = ()
+    handler: bool = False
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """What Ansible said of one task on one host; times are Unix nanoseconds on the controller's clock."""
+
+    task: Task
+    host: str
+    status: TaskStatus
+    start_ns: int
+    end_ns: int
+    message: str = ""
+    items_changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """A task as the playbook declares it. ``selected_by`` holds those of the asked tags that would run it."""
+
+    name: str
+    role: str
+    action: str
+    path: str
+    line: int
+    tags: frozenset[str]
+    selected_by: frozenset[str]
+
+
+class How(StrEnum):
+    """How a finding knows its task, best first."""
+
+    WRITER = "writer"
+    WINDOW = "window"
+    BISECTED = "bisected"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. ``run`` is the guilty task, where one could be named."""
+
+    kind: Kind
+    subject: str
+    message: str
+    facet: Facet | None = None
+    diff: str = ""
+    run: TaskRun | None = None
+    how: How | None = None
+
+    @property
+    def gravity(self) -> Gravity:
+        return GRAVITY[self.kind]
+
+    @property
+    def unreported(self) -> bool:
+        """The host changed, and Ansible said ``ok`` of the task that did it."""
+        return self.facet is not None and self.run is not None and self.run.status is TaskStatus.OK

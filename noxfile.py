@@ -1,0 +1,58 @@
+"""The sessions that prove the platform. `nox -l` lists them; options for a session come after `--`."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "tests", "idempotence", "tags-isolation"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install rejeu as this checkout has it, and what `groups` need, in the versions that are known to work."""
+    wanted = nox.project.dependency_groups(PROJECT, *groups)
+    session.install("-c", "ci/constraints.txt", "-e", ".", *wanted)
+
+
+@nox.session
+def idempotence(session: nox.Session) -> None:
+    """Converge every domain on every target, replay it, and prove that nothing moved."""
+    install(session)
+    session.run("rejeu", "idempotence", *session.posargs)
+
+
+@nox.session(name="tags-isolation")
+def tags_isolation(session: nox.Session) -> None:
+    """Run every tag on a damaged platform, and prove that it touches its own domains alone."""
+    install(session)
+    session.run("rejeu", "tags-isolation", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run rejeu's own tests, those on real targets included."""
+    install(session, "tests")
+    session.run("pytest", "--junit-xml=reports/tests.xml", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check types, style, playbooks and shell scripts."""
+    install(session, "lint", "tests")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("yamllint", "--strict", ".")
+    session.run("ansible-lint", "--offline")
+    session.run("shellcheck", "scripts/nox", ".ci/run", "ci/rejeu/targets/boot.sh")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure rejeu against bare ansible-playbook and against Molecule."""
+    install(session, "bench")
+    session.run("python", "benchmarks/bench.py", *session.posargs)
