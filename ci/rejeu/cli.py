@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -85,20 +86,22 @@ def _run(
         cells = cells_of(matrix, plan.select_targets(matrix, targets), domains)
         if listing:
             for cell in cells:
-                console.print(f"{cell.name}  from {' + '.join(cell.starts_from) or 'a bare image'}")
+                start = " + ".join(cell.starts_from) or "a bare image"
+                console.print(f"{cell.name}  from {start}", soft_wrap=True)
             return
         options = Options(strict=strict, replays=replays, keep=keep, only_replay=only_replay)
         code = Session(checkout, matrix, check, cells, options, require_targets, console).run()
     except RejeuError as error:
-        if debug:
-            raise
-        click.echo(f"rejeu: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(f"rejeu: {error}", error.exit_code, debug)
     except Exception as error:
-        if debug:
-            raise
-        click.echo(f"rejeu: {type(error).__name__}: {error} (--debug shows where)", err=True)
-        sys.exit(ExitCode.HARNESS)
+        _fail(f"rejeu: {type(error).__name__}: {error} (--debug shows where)", ExitCode.HARNESS, debug)
+    sys.exit(code)
+
+
+def _fail(line: str, code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    click.echo(line, err=True)
     sys.exit(code)
 
 

@@ -28,7 +28,7 @@ class Options:
 @dataclass(frozen=True)
 class Context:
     """``images`` maps a target to its bare image; ``peer_image`` is the neighbours'. ``key`` digests what may not be
-    stored: it lives as long as the run. ``values`` are the secrets in clear, kept in memory alone."""
+    stored: it lives as long as the run."""
 
     matrix: Matrix
     project: Project
@@ -37,6 +37,5 @@ class Context:
     peer_image: str
     runs: RunFolder
     options: Options
-    values: Mapping[str, str] = field(repr=False)
     report: Report = lambda _cell, _phase: None
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import redact
 from rejeu.values import Finding, TaskRun
 from rejeu.wording import described
+
+# What XML 1.0 cannot hold, not even escaped.
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(path: Path, results: Iterable[CellResult], values: Mapping[str, str]) -> None:
@@ -28,7 +32,7 @@ def write(path: Path, results: Iterable[CellResult], values: Mapping[str, str]) 
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(to_xml_report_string(suites))
+    partial.write_text(to_xml_report_string(suites), encoding="utf-8")
     partial.replace(path)
 
 
@@ -41,23 +45,28 @@ def _case(result: CellResult, assertion: Assertion, values: Mapping[str, str]) -
         name=assertion.name,
         classname=result.cell.name,
         elapsed_sec=assertion.seconds,
-        stdout=redact("\n".join(lines), values),
-        file=guilty.task.path if guilty else None,
+        stdout=_text("\n".join(lines), values),
+        file=_text(guilty.task.path, values) if guilty else None,
         line=guilty.task.line if guilty else None,
     )
     match assertion.status:
         case Status.FAILED:
             case.add_failure_info(
-                message=redact(_headline(assertion.findings), values),
-                output=redact("\n\n".join(_whole(finding) for finding in assertion.findings), values),
+                message=_text(_headline(assertion.findings), values),
+                output=_text("\n\n".join(_whole(finding) for finding in assertion.findings), values),
             )
         case Status.ERROR:
-            case.add_error_info(message=redact(assertion.reason, values))
+            # Without a message junit-xml leaves the error out, and the case looks passed.
+            case.add_error_info(message=_text(assertion.reason, values) or "it could not be judged")
         case Status.SKIPPED:
-            case.add_skipped_info(message=redact(assertion.reason, values))
+            case.add_skipped_info(message=_text(assertion.reason, values))
         case Status.PASSED:
             pass
     return case
+
+
+def _text(text: str, values: Mapping[str, str]) -> str:
+    return _UNWRITABLE.sub("\N{REPLACEMENT CHARACTER}", redact(text, values))
 
 
 def _guilty(findings: Iterable[Finding]) -> TaskRun | None:

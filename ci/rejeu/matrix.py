@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rejeu.errors import ConfigError
 from rejeu.values import Vantage
@@ -18,8 +20,23 @@ AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/")]
 Glob = Annotated[str, StringConstraints(pattern=r"^!?/")]
 
 
+# `site` is the whole playbook; the others mean something to Ansible.
+_TAKEN = {"site", "all", "always", "never", "tagged", "untagged"}
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_every_key(cls, data: Any) -> Any:
+        """Before the fields are looked at: a mistyped key is told as such, not as one that is missing."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in data if isinstance(data, dict) else ():
+            if key not in known:
+                context = {"key": key, "known": ", ".join(known)}
+                raise PydanticCustomError("unknown_key", "unknown key; there are {known}", context)
+        return data
 
 
 class TargetSpec(_Model):
@@ -103,7 +120,8 @@ class Drift(_Model):
     """A small damage that the domain's own run must repair and every other run must leave alone.
 
     Exactly one of ``append`` (text added to ``file``), ``replace`` (a regular expression in ``file``, by ``by``)
-    and ``disable`` (a unit). ``validate`` is a command that must still succeed on the damaged target.
+    and ``disable`` (a unit). ``file`` may be a shell pattern that matches one file. ``validate`` is a command
+    that must still succeed on the damaged target.
     """
 
     file: AbsolutePath | None = None
@@ -113,16 +131,16 @@ class Drift(_Model):
     disable: str | None = None
     check: tuple[str, ...] = Field(default=(), alias="validate")
 
-    @property
-    def subject(self) -> str:
-        return self.file or f"unit {self.disable}"
-
     @model_validator(mode="after")
     def _is_one_damage(self) -> Self:
         if sum(part is not None for part in (self.append, self.replace, self.disable)) != 1:
             raise ValueError("a drift has exactly one of append, replace, disable")
         if (self.disable is None) != (self.file is not None):
             raise ValueError("append and replace need `file`; disable takes none")
+        try:
+            re.compile(self.replace or "")
+        except re.error as error:
+            raise ValueError(f"`replace` is not a regular expression: {error}") from None
         return self
 
 
@@ -165,18 +183,25 @@ class Matrix(_Model):
 def load(path: Path) -> Matrix:
     """Read and validate ``path``. Raises ConfigError with ``file:line`` and what was expected."""
     try:
-        document = YAML().load(path.read_text())
+        document = YAML().load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no matrix file here; run from the checkout's root or pass --matrix") from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except YAMLError as error:  # a character that YAML does not allow
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
     try:
         matrix = Matrix.model_validate(_plain(document))
     except ValidationError as error:
         first = error.errors()[0]
-        line = _line_of(document, first["loc"])
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        location = (*first["loc"], first["ctx"]["key"]) if first["type"] == "unknown_key" else first["loc"]
+        line = _line_of(document, location)
+        where = ".".join(map(str, location)) or "the file"
         raise ConfigError(f"{path}:{line}: {where}: {_expected(first)}") from None
     for location, problem in _inconsistencies(matrix):
         raise ConfigError(f"{path}:{_line_of(document, location)}: {'.'.join(map(str, location))}: {problem}")
@@ -188,6 +213,11 @@ def _inconsistencies(matrix: Matrix) -> Iterator[tuple[tuple[str | int, ...], st
     for name, domain in matrix.domains.items():
         if name in matrix.families:
             yield ("domains", name), f"`{name}` is a family too; a tag is one or the other"
+        if name in _TAKEN:
+            yield ("domains", name), f"`{name}` is taken: it means more than one domain"
+        for position, family in enumerate(domain.families):
+            if family in _TAKEN:
+                yield ("domains", name, "families", position), f"`{family}` is taken: it means more than one family"
         for position, required in enumerate(domain.requires):
             if required not in matrix.domains:
                 yield ("domains", name, "requires", position), f"no domain `{required}`; there are {known}"
@@ -239,8 +269,6 @@ def _plain(node: Any) -> Any:
 
 
 def _expected(error: Any) -> str:
-    if error["type"] == "extra_forbidden":
-        return "unknown key"
     message = str(error["msg"]).removeprefix("Value error, ")
     given = error.get("input")
     return f"{message} (found {given!r})" if isinstance(given, str | int | float) else message

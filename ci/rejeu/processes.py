@@ -63,6 +63,10 @@ def call(
                     break
                 except subprocess.TimeoutExpired:
                     while_waiting()
+        except BaseException:
+            _signal(child, signal.SIGTERM)
+            child.wait()
+            raise
         finally:
             with _lock:
                 _live.discard(child)

@@ -86,9 +86,8 @@ def summarise(console: Console, results: Sequence[CellResult], *, session: str, 
         for assertion in result.assertions:
             shown = assertion.findings if assertion.status in (Status.FAILED, Status.PASSED) else ()
             if assertion.status is Status.FAILED or assertion.status is Status.ERROR:
-                console.print(
-                    Text(f"{assertion.status}: {result.cell.name} · {assertion.name}", style=STYLES[assertion.status])
-                )
+                heading = f"{assertion.status}: {result.cell.name} · {assertion.name}"
+                console.print(Text(heading, style=STYLES[assertion.status]), soft_wrap=True)
                 if assertion.reason:
                     console.print(Text(f"    {assertion.reason}"), soft_wrap=True)
             for finding in shown:

@@ -37,8 +37,8 @@ class Assertion:
 
     @classmethod
     def judged(cls, name: str, findings: Iterable[Finding], *, strict: bool, seconds: float = 0.0) -> Assertion:
-        """Failed where a finding is grave enough; ``strict`` makes warnings grave too."""
-        found = tuple(findings)
+        """Failed where a finding is grave enough; ``strict`` makes warnings grave too. The gravest comes first."""
+        found = tuple(sorted(findings, key=lambda finding: list(Gravity).index(finding.gravity)))
         grave = {Gravity.FAIL, Gravity.WARN} if strict else {Gravity.FAIL}
         failed = any(finding.gravity in grave for finding in found)
         return cls(name, Status.FAILED if failed else Status.PASSED, found, seconds=seconds)

@@ -27,8 +27,8 @@ from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check
 from rejeu.processes import interrupt_all
 from rejeu.progress import Progress, summarise, tally
-from rejeu.results import Assertion, CellResult, exit_code
-from rejeu.secrets import SecretKind, Secrets, SecretSpec, check_encrypted, prepare
+from rejeu.results import Assertion, CellResult, Status, exit_code
+from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
 from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 from rejeu.values import PlannedTask
@@ -61,6 +61,13 @@ class Session:
 
     def run(self) -> int:
         """Judge every cell, write the JUnit file, say how it went, and return the exit code."""
+        with _signals_raised():
+            try:
+                return self._run()
+            except Stopped as stopped:  # before the first cell
+                return 128 + stopped.number
+
+    def _run(self) -> int:
         platform = self.matrix.platform
         directory = self.checkout / platform.directory
         check_encrypted(directory)
@@ -80,25 +87,27 @@ class Session:
         planned = plan(project, list(self.matrix.tags), folder=runs.path)
         report = self.checkout / "reports" / f"{self.check}.xml"
         before = host.settings()
-        with _signals_raised(), Progress(self.console) as progress:
+        with Progress(self.console) as progress:
             try:
                 with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine:
-                    self._judge(engine, project, secrets, runs, planned, progress)
+                    self._judge(engine, project, runs, planned, progress)
             except Stopped as stopped:
                 progress.line(f"interrupted: {len(self.results)} of {len(self.cells)} cells were judged")
-                junit.write(report, self.results, secrets.values)
+                junit.write(report, self.results, secrets.confidential)
                 return 128 + stopped.number
-        self.results.append(_host_result(self.check, before, self.options.strict))
-        junit.write(report, self.results, secrets.values)
+        if any(result.status is not Status.SKIPPED for result in self.results):
+            # Otherwise no target ran, and a clean host would make the run look as if something had passed.
+            self.results.append(_host_result(self.check, before, self.options.strict))
+        junit.write(report, self.results, secrets.confidential)
         summarise(self.console, self.results, session=self.check, strict=self.options.strict)
-        self.console.print(f"{tally(self.results)} · {runs.relative(report)} · evidence in {runs.relative(runs.path)}")
+        line = f"{tally(self.results)} · {runs.relative(report)} · evidence in {runs.relative(runs.path)}"
+        self.console.print(line, soft_wrap=True)
         return exit_code(self.results, require_targets=self.require_targets)
 
     def _judge(
         self,
         engine: Engine,
         project: Project,
-        secrets: Secrets,
         runs: RunFolder,
         planned: Sequence[PlannedTask],
         progress: Progress,
@@ -120,7 +129,6 @@ class Session:
             peer_image=self._image(engine, "peer", _PEER),
             runs=runs,
             options=self.options,
-            values=secrets.values,
             report=progress.report,
         )
         layers = Layers.of(engine.client, project)

@@ -49,9 +49,7 @@ def recipient(identity: Path) -> str:
     return str(x25519.Identity.from_str(identity.read_text(encoding="utf-8").split()[-1]).to_public())
 
 
-def run(
-    checkout: Path, environ: Mapping[str, str] = os.environ, specs: Iterable[SecretSpec] = SPECS
-) -> Secrets:
+def run(checkout: Path, environ: Mapping[str, str] = os.environ, specs: Iterable[SecretSpec] = SPECS) -> Secrets:
     return prepare(checkout, tuple(specs), "platform", COMMITTED, environ)
 
 
@@ -106,12 +104,8 @@ def test_an_empty_variable_is_not_set(checkout: Path) -> None:
     assert run(checkout, {**os.environ, sops.KEY: "", sops.KEY_FILE: ""}).origin == "minted"
 
 
-def test_nested_values_are_flat_and_what_the_file_shows_is_not_confidential(
-    checkout: Path, identity: Path
-) -> None:
-    commit(
-        checkout, identity, {**VALUES, "users": [{"token": "nested-token"}], "port_unencrypted": "51820-udp"}
-    )
+def test_nested_values_are_flat_and_what_the_file_shows_is_not_confidential(checkout: Path, identity: Path) -> None:
+    commit(checkout, identity, {**VALUES, "users": [{"token": "nested-token"}], "port_unencrypted": "51820-udp"})
     secrets = run(checkout, {**os.environ, sops.KEY_FILE: str(identity)})
     assert secrets.values["users.0.token"] == secrets.confidential["users.0.token"] == "nested-token"
     assert secrets.values["port_unencrypted"] == "51820-udp"
@@ -212,8 +206,8 @@ def test_what_sops_says_of_a_value_in_clear_is_not_repeated(checkout: Path, iden
     assert "hush" not in str(caught.value)
 
 
-def test_a_secret_that_is_declared_and_not_committed_is_named(checkout: Path, identity: Path) -> None:
-    file = commit(checkout, identity, {"db_password": "hush-hush-hush"})
+def test_a_declared_secret_that_is_missing_or_empty_is_named(checkout: Path, identity: Path) -> None:
+    file = commit(checkout, identity, {"db_password": "hush-hush-hush", "vpn_private": ""})
     message = refusal(checkout, {**os.environ, sops.KEY_FILE: str(identity)})
     assert message == f"{file}: lacks vpn_private, vpn_public: add what is declared by: sops edit {file}"
 

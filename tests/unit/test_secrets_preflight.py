@@ -62,9 +62,7 @@ def refusal(ansible: Path) -> str:
         ("secrets.sops.env", "TOKEN=hush-hush\nPORT_unencrypted=22\n", ()),
     ],
 )
-def test_what_sops_has_encrypted_is_accepted(
-    ansible: Path, name: str, clear: str, options: tuple[str, ...]
-) -> None:
+def test_what_sops_has_encrypted_is_accepted(ansible: Path, name: str, clear: str, options: tuple[str, ...]) -> None:
     encrypt(ansible / "inventories" / name, clear, *options)
     check_encrypted(ansible)
 
@@ -94,8 +92,7 @@ def test_a_value_slipped_in_clear_into_an_encrypted_file_is_named(ansible: Path,
     write(file, slipped)
     line = slipped[: slipped.index("hush-hush")].count("\n") + 1
     assert refusal(ansible) == (
-        f"{file}:{line}: `two` is in clear in an encrypted file: "
-        f"take it out, then set it again by: sops edit {file}"
+        f"{file}:{line}: `two` is in clear in an encrypted file: take it out, then set it again by: sops edit {file}"
     )
 
 
@@ -144,6 +141,23 @@ def test_ciphertext_that_would_reach_a_host_is_named_with_its_line(ansible: Path
 def test_ciphertext_that_no_host_gets_is_left_alone(ansible: Path, place: str) -> None:
     write(ansible / place, "password: ENC[AES256_GCM,data:AA==,iv:A,tag:A,type:str]\n")
     check_encrypted(ansible)
+
+
+def test_a_choice_made_by_comments_is_left_to_the_mac(ansible: Path) -> None:
+    clear = write(ansible / "clear.yml", "# plain\nname: ann\ntoken: hush-hush\n")
+    command = [str(sops.binary()), "--config", os.devnull, "--encrypt", "--unencrypted-comment-regex", "plain"]
+    done = subprocess.run([*command, "--age", RECIPIENT, str(clear)], capture_output=True, check=True)
+    file = write(ansible / "a.sops.yml", done.stdout.decode())
+    assert "name: ann" in file.read_text(encoding="utf-8")
+    check_encrypted(ansible)
+
+
+def test_a_linked_role_is_looked_into(ansible: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write(elsewhere / "vars/a.sops.yml", "token: hush-hush\n")
+    (ansible / "roles").mkdir()
+    (ansible / "roles/linked").symlink_to(elsewhere, target_is_directory=True)
+    assert refusal(ansible).startswith(f"{ansible}/roles/linked/vars/a.sops.yml:1: not encrypted")
 
 
 def test_the_rules_of_sops_are_no_secret_file(ansible: Path) -> None:

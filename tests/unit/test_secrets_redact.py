@@ -16,9 +16,7 @@ from rejeu.secrets.redact import Leak, forms
 AWKWARD = """p'a"s&s<w>o\\r/d+é=%"""
 KEY = "-----BEGIN KEY-----\nMHcCAQEEIOaGjkqQv0\nshort\nxY3kPq9vLw2ZtR8sDfG\n-----END KEY-----\n"
 
-secret = st.text(st.characters(exclude_categories=["Cs"]), min_size=6).filter(
-    lambda text: len(text.strip()) >= 6
-)
+secret = st.text(st.characters(exclude_categories=["Cs"]), min_size=6).filter(lambda text: len(text.strip()) >= 6)
 
 
 @given(secret, st.binary(), st.binary())
@@ -74,9 +72,7 @@ def test_the_form_of_a_leak_is_told(data: str, form: str) -> None:
 
 
 def test_a_leak_tells_its_first_offset_and_not_its_value() -> None:
-    leaks = find_leaks(
-        "é s3cret-value s3cret-value other-one".encode(), {"b": "other-one", "a": "s3cret-value"}
-    )
+    leaks = find_leaks("é s3cret-value s3cret-value other-one".encode(), {"b": "other-one", "a": "s3cret-value"})
     assert leaks == [Leak("a", 3, "text"), Leak("b", 29, "text")]
     assert "s3cret" not in repr(leaks)
 

@@ -97,9 +97,10 @@ def run(
 def environment(project: Project) -> dict[str, str]:
     """The user's environment, plus what rejeu needs. Their own callbacks and settings stay in force."""
     config = project.directory / "ansible.cfg"
+    inherited = project.secrets.environment(os.environ)
     return {
-        **project.secrets.environment(os.environ),
-        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+        **inherited,
+        "PATH": f"{BIN}{os.pathsep}{inherited.get('PATH', '')}",
         "ANSIBLE_CONFIG": str(config),
         "ANSIBLE_CALLBACK_PLUGINS": os.pathsep.join([*_callback_paths(config), str(_CALLBACKS)]),
         "ANSIBLE_NOCOLOR": "1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Sequence
 
 from rejeu.ansible.playbook import PlaybookRun
@@ -15,7 +16,7 @@ from rejeu.context import Context
 from rejeu.errors import RejeuError
 from rejeu.evidence import judge_secrets
 from rejeu.plan import Cell, Check, State
-from rejeu.processes import Interrupted
+from rejeu.processes import Interrupted, check_interrupted
 from rejeu.results import CellResult
 from rejeu.values import Change, PlannedTask
 
@@ -61,11 +62,16 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
                 plays, background = isolation.check(machines, planned, ledger)
             notes = _notes(machines)
         context.report(cell.name, "searching the evidence for secrets")
-        ledger.judge(NO_LEAK, judge_secrets(machines.folder, context.values))
+        ledger.judge(NO_LEAK, judge_secrets(machines.folder, context.project.secrets.confidential))
     except (Interrupted, TimerFired):
         raise
     except RejeuError as error:
         ledger.abandon(str(error))
+    except Exception as error:
+        # An interrupt removes the containers under a cell, which fails it in many ways.
+        check_interrupted()
+        ledger.abandon(f"{type(error).__name__}: {error}")
+        (context.runs.path / f"{cell.name}.traceback").write_text(traceback.format_exc())
     return CellResult(
         cell=cell,
         assertions=tuple(ledger.assertions),

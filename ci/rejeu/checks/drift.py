@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rejeu.errors import HarnessError
-from rejeu.matrix import Drift, Matrix
+from rejeu.matrix import Drift
 from rejeu.observe.snapshot import Snapshot
 from rejeu.targets.container import SystemdTarget
 from rejeu.values import Finding, Kind
 
 # Written back in place, as an editor or a careless `echo >>` would: the same inode, owner and mode.
 _DAMAGE = """
-import json, re, sys
+import glob, json, re, sys
 drift = json.load(sys.stdin)
-with open(drift["file"], "r+", encoding="utf-8") as file:
+found = glob.glob(drift["file"])
+if len(found) != 1:
+    sys.exit("%d files match, not one" % len(found))
+with open(found[0], "r+", encoding="utf-8") as file:
     text = file.read()
     if drift["append"] is not None:
         damaged = text + drift["append"]
@@ -26,70 +30,73 @@ with open(drift["file"], "r+", encoding="utf-8") as file:
     file.seek(0)
     file.truncate()
     file.write(damaged)
+print(found[0])
 """
 
 
-def inject(target: SystemdTarget, drifts: Sequence[Drift]) -> None:
-    """Damage the target. Raises HarnessError where that cannot be done, or where it leaves an invalid file."""
-    for drift in drifts:
-        if drift.disable is not None:
-            target.check(["systemctl", "disable", "--quiet", drift.disable])
-        else:
-            request = json.dumps(drift.model_dump(include={"file", "append", "replace", "by"}))
-            done = target.exec(["python3", "-I", "-c", _DAMAGE], stdin=request.encode())
-            if done.code != 0:
-                reason = (done.err or done.out).decode(errors="replace").strip().splitlines()[-1:]
-                raise HarnessError(
-                    f"drift in {drift.file} cannot be injected: {''.join(reason)}; correct ci/matrix.yml"
-                )
-        if drift.check:
-            target.check(drift.check)
+@dataclass(frozen=True)
+class Injected:
+    """A damage that was done. ``subject`` is the one file that the drift's pattern matched, or the unit."""
 
+    domain: str
+    subject: str
 
-def state_of(drift: Drift, snapshot: Snapshot) -> object:
-    """What the drift damages, as the snapshot shows it: comparable, nothing else."""
-    if drift.disable is not None:
-        unit = snapshot.units.get(drift.disable)
+    def state(self, snapshot: Snapshot) -> str | None:
+        """What was damaged, as the snapshot shows it: comparable, nothing else."""
+        if self.subject.startswith("/"):
+            entry = snapshot.files.get(self.subject)
+            return entry.digest if entry else None
+        unit = snapshot.units.get(self.subject)
         return unit.enabled if unit else None
-    entry = snapshot.files.get(drift.subject)
-    return entry.digest if entry else None
 
 
-def judge_injected(matrix: Matrix, clean: Snapshot, damaged: Snapshot) -> list[str]:
-    """Drifts that did not take: a damage that cannot be seen proves nothing."""
-    return [
-        f"the drift of {name} in {drift.subject} changed nothing that can be seen"
-        for name, domain in matrix.domains.items()
-        for drift in domain.drift
-        if state_of(drift, clean) == state_of(drift, damaged)
-    ]
+def inject(target: SystemdTarget, domain: str, drift: Drift) -> Injected:
+    """Damage the target. Raises HarnessError where that cannot be done, or where it leaves an invalid file."""
+    if drift.disable is not None:
+        target.check(["systemctl", "disable", "--quiet", drift.disable])
+        subject = drift.disable
+    else:
+        request = json.dumps(drift.model_dump(include={"file", "append", "replace", "by"}))
+        done = target.exec(["python3", "-I", "-c", _DAMAGE], stdin=request.encode())
+        if done.code != 0:
+            reason = done.err.decode(errors="replace").strip().splitlines()[-1:]
+            raise HarnessError(f"{domain}'s drift in {drift.file} cannot be injected: {''.join(reason)}")
+        subject = done.out.decode().strip()
+    if drift.check:
+        target.check(drift.check)
+    return Injected(domain, subject)
+
+
+def judge_visible(injected: Iterable[Injected], clean: Snapshot, damaged: Snapshot) -> None:
+    """A damage that cannot be seen proves nothing. Raises HarnessError."""
+    for one in injected:
+        if one.state(clean) == one.state(damaged):
+            raise HarnessError(f"{one.domain}'s drift in {one.subject} changed nothing that can be seen")
 
 
 def judge_repaired(
-    matrix: Matrix, domains: Sequence[str], clean: Snapshot, damaged: Snapshot, after: Snapshot
+    injected: Iterable[Injected], domains: Sequence[str], clean: Snapshot, damaged: Snapshot, after: Snapshot
 ) -> list[Finding]:
     """The negative control: a tag that repairs nothing of its own selects nothing that matters."""
     findings = []
-    for name in domains:
-        for drift in matrix.domains[name].drift:
-            now = state_of(drift, after)
-            if now == state_of(drift, clean):
-                continue
-            what = "was left as it was" if now == state_of(drift, damaged) else "became something else"
-            findings.append(Finding(Kind.NOT_REPAIRED, drift.subject, f"{name}'s own drift in {drift.subject} {what}"))
+    for one in injected:
+        now = one.state(after)
+        if one.domain not in domains or now == one.state(clean):
+            continue
+        what = "was left as it was" if now == one.state(damaged) else "became something else"
+        findings.append(Finding(Kind.NOT_REPAIRED, one.subject, f"{one.domain}'s own drift in {one.subject} {what}"))
     return findings
 
 
 def judge_untouched(
-    matrix: Matrix, domains: Sequence[str], clean: Snapshot, damaged: Snapshot, after: Snapshot
+    injected: Iterable[Injected], domains: Sequence[str], clean: Snapshot, damaged: Snapshot, after: Snapshot
 ) -> list[Finding]:
     """Every other domain's drift must still be there, exactly as it was left."""
     findings = []
-    for name, domain in matrix.domains.items():
-        for drift in domain.drift if name not in domains else ():
-            now = state_of(drift, after)
-            if now == state_of(drift, damaged):
-                continue
-            what = "was repaired" if now == state_of(drift, clean) else "became something else"
-            findings.append(Finding(Kind.CONTENT, drift.subject, f"{name}'s drift in {drift.subject} {what}"))
+    for one in injected:
+        now = one.state(after)
+        if one.domain in domains or now == one.state(damaged):
+            continue
+        what = "was repaired" if now == one.state(clean) else "became something else"
+        findings.append(Finding(Kind.CONTENT, one.subject, f"{one.domain}'s drift in {one.subject} {what}"))
     return findings

@@ -10,7 +10,6 @@ from rejeu.checks import drift
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Watch, watch
-from rejeu.errors import HarnessError
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.footprint import outside, owners
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_success
@@ -39,12 +38,12 @@ def check(machines: Machines, planned: Sequence[PlannedTask], ledger: Ledger) ->
     machines.settle()
     with watch(machines, (SITE,)) as watching:
         clean = watching.snapshot("clean")
-        drift.inject(machines.target, [one for domain in matrix.domains.values() for one in domain.drift])
+        injected = [
+            drift.inject(machines.target, name, one) for name, domain in matrix.domains.items() for one in domain.drift
+        ]
         machines.settle()
         damaged = watching.snapshot("damaged", since=clean)
-        invisible = drift.judge_injected(matrix, clean, damaged)
-        if invisible:
-            raise HarnessError(f"{invisible[0]}; correct ci/matrix.yml")
+        drift.judge_visible(injected, clean, damaged)
         before = watching.control_window(damaged)
         start_ns = watching.session.mark()
         play = machines.play(tag, "tagged")
@@ -52,8 +51,8 @@ def check(machines: Machines, planned: Sequence[PlannedTask], ledger: Ledger) ->
         after = watching.snapshot("after-tagged", since=before)
         changes, background = watching.moved(before, after)
         ledger.judge(SUCCEEDS, judge_success(play.code, play.events, f"`--tags {tag}`"))
-        ledger.judge(REPAIRS, drift.judge_repaired(matrix, domains, clean, damaged, after))
-        ledger.judge(UNTOUCHED, drift.judge_untouched(matrix, domains, clean, damaged, after))
+        ledger.judge(REPAIRS, drift.judge_repaired(injected, domains, clean, damaged, after))
+        ledger.judge(UNTOUCHED, drift.judge_untouched(injected, domains, clean, damaged, after))
         foreign = _foreign(matrix, domains, changes, play)
         ledger.judge(UNCHANGED, [finding for finding in foreign if finding.facet is not Facet.UNITS])
         ledger.judge(UNDISTURBED, [finding for finding in foreign if finding.facet is Facet.UNITS])

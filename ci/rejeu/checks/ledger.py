@@ -34,10 +34,11 @@ class Ledger:
         for name in list(self._pending):
             self.error(name, reason)
 
-    def skip_rest(self, reason: str) -> None:
-        """The product failed before these could be looked at."""
-        for name in list(self._pending):
-            self._conclude(Assertion.skipped(name, reason))
+    def skip(self, names: Sequence[str], reason: str) -> None:
+        """The product failed before what is left of ``names`` could be looked at."""
+        for name in names:
+            if name in self._pending:
+                self._conclude(Assertion.skipped(name, reason))
 
     def _conclude(self, assertion: Assertion) -> None:
         self._pending.remove(assertion.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Machines:
 
     def enter_tunnel(self, tunnel: Tunnel) -> None:
         """Bring the neighbour into the VPN. Its key goes in by standard input, not as an argument."""
-        values = self.context.values
+        values = self.context.project.secrets.values
         configuration = "\n".join(
             [
                 "[Interface]",
@@ -132,10 +133,15 @@ def open_machines(context: Context, cell: Cell, image: str, *, last_attempt: boo
             connection = connection_inventory(
                 folder / "connection.yml",
                 context.project,
-                {"ansible_connection": "community.docker.docker_api", "ansible_host": name, "ansible_user": "root"},
+                {"ansible_connection": _connection_plugin(), "ansible_host": name, "ansible_user": "root"},
             )
             yield Machines(context, cell, target, neighbour, folder, connection, last_attempt)
         finally:
             if not keep:
                 target.stop()
                 neighbour.stop()
+
+
+def _connection_plugin() -> str:
+    """The client program where there is one: each task's process would import the whole SDK anew, which costs more."""
+    return "community.docker.docker" if shutil.which("docker") else "community.docker.docker_api"

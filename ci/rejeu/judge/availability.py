@@ -26,8 +26,8 @@ class Outage:
     """Failures of one probe without an answer between them.
 
     From the first failed sample to the next that was answered, or the end of the last where none was (Unix
-    nanoseconds). ``results`` counts the failures by result, in the order that they came; ``detail`` is what the
-    first one said.
+    nanoseconds). ``results`` counts the failures by result, in the order that they came; ``detail`` is what
+    the first one said.
     """
 
     probe: str
@@ -71,9 +71,7 @@ class Availability:
 def judge(samples: Iterable[Sample], probes: Sequence[Probe], window: tuple[int, int]) -> Availability:
     """Judge the samples that began in ``window``: start and end in Unix nanoseconds, the end not included."""
     start_ns, end_ns = window
-    ways: dict[tuple[str, str], list[Sample]] = {
-        (probe.id, way): [] for probe in probes for way in probe.ways
-    }
+    ways: dict[tuple[str, str], list[Sample]] = {(probe.id, way): [] for probe in probes for way in probe.ways}
     for sample in samples:
         if start_ns <= sample.at_ns < end_ns and (sample.probe, sample.way) in ways:
             ways[sample.probe, sample.way].append(sample)
@@ -88,9 +86,7 @@ def judge(samples: Iterable[Sample], probes: Sequence[Probe], window: tuple[int,
             rows += _rows(asked)
             gaps_ms = _gaps(asked, window)
             gaps += gaps_ms
-            stalls += _stalls(
-                asked, gaps_ms, period_s * 1000, (end_ns - start_ns) / 1e6, f"{probe.id} ({way})"
-            )
+            stalls += _stalls(asked, gaps_ms, period_s * 1000, (end_ns - start_ns) / 1e6, f"{probe.id} ({way})")
         outages += _outages(rows)
         together = [sample for way in probe.ways for sample in ways[probe.id, way]]
         if not together:
@@ -112,9 +108,7 @@ def findings(
         said = f" ({outage.detail})" if outage.detail else ""
         message = f"{labels[outage.probe]}: {outage}{said}"
         found.append(
-            Finding(
-                Kind.UNAVAILABLE, outage.probe, message, run=run, how=How.WINDOW if run is not None else None
-            )
+            Finding(Kind.UNAVAILABLE, outage.probe, message, run=run, how=How.WINDOW if run is not None else None)
         )
     return found
 
@@ -168,15 +162,13 @@ def _outages(rows: Iterable[_Row]) -> Iterator[Outage]:
 
 
 def _end_ns(together: Sequence[_Row]) -> int:
-    # A way that asks seldom learns late that the service is back: only its failures count against the busiest way.
+    # A way that asks seldom learns late that the service is back: the busiest tells the end.
     busiest = max(together, key=lambda row: len(row.failures))
     return max(busiest.end_ns, *(row.failures[-1].end_ns for row in together))
 
 
 def _outage(together: Sequence[_Row]) -> Outage:
-    failures = sorted(
-        (sample for row in together for sample in row.failures), key=lambda sample: sample.at_ns
-    )
+    failures = sorted((sample for row in together for sample in row.failures), key=lambda sample: sample.at_ns)
     results = Counter(sample.result for sample in failures)
     first = failures[0]
     return Outage(first.probe, first.at_ns, _end_ns(together), tuple(results.items()), first.detail)

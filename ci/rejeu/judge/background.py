@@ -57,7 +57,7 @@ def _trace(change: Change) -> tuple[str, str, str]:
     new number or random name each time."""
     group = _GROUPS.get(change.kind, str(change.kind))
     subject = change.subject
-    if change.facet is Facet.FILES and group == "came or went":
+    if group == "came or went" and change.facet is Facet.FILES:
         directory, _, name = subject.rpartition("/")
         subject = f"{directory}/{re.sub(r'[0-9a-fA-F]{6,}|[0-9]+', '#', name)}"
     return change.facet, group, subject

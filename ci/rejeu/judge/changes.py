@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rejeu.observe.snapshot import FileEntry, Job, Package, Snapshot, Socket, Unit
 from rejeu.values import Change, Facet, Kind
 
-UP = {"active", "reloading", "refreshing"}
+UP = "active"
 
 
 def compare(before: Snapshot, after: Snapshot) -> list[Change]:
@@ -128,7 +128,8 @@ def _packages(before: Snapshot, after: Snapshot) -> Iterator[Change]:
         if old == new:
             continue
         kind, detail = _package(old, new)
-        yield Change(Facet.PACKAGES, kind, name, detail, at_ns=_installed_ns(after, name))
+        at_ns = _unpacked_ns(after, name) if kind in (Kind.CREATED, Kind.CONTENT) else None
+        yield Change(Facet.PACKAGES, kind, name, detail, at_ns=at_ns)
 
 
 def _package(old: Package | None, new: Package | None) -> tuple[Kind, str]:
@@ -148,7 +149,7 @@ def _package(old: Package | None, new: Package | None) -> tuple[Kind, str]:
     return Kind.METADATA, ", ".join(notes)
 
 
-def _installed_ns(after: Snapshot, name: str) -> int | None:
+def _unpacked_ns(after: Snapshot, name: str) -> int | None:
     """dpkg writes a package's list of files as it unpacks it."""
     names = (name, name.rpartition(":")[0])
     lists = (after.files.get(f"/var/lib/dpkg/info/{stem}.list") for stem in names)
@@ -185,10 +186,16 @@ def _times(count: int) -> str:
     return f"{count} times" if count > 1 else ""
 
 
+def _state(unit: Unit | None) -> str:
+    if unit is None:
+        return "inactive"
+    return UP if unit.active in ("reloading", "refreshing") else unit.active
+
+
 def _life(old: Unit | None, new: Unit | None, jobs: list[Job]) -> tuple[Kind, str, int | None] | None:
     """How a unit was disturbed: at most one kind. systemd unloads what is inactive and unused, so that no unit and an
     inactive unit are the same."""
-    was, now = (old.active if old else "inactive"), (new.active if new else "inactive")
+    was, now = _state(old), _state(new)
     known = {"", old.invocation if old else ""}
     starts = {job.invocation: job.at_ns for job in jobs if job.verb == "start" and job.invocation not in known}
     if new and new.started_ns and new.invocation not in known:
@@ -199,15 +206,15 @@ def _life(old: Unit | None, new: Unit | None, jobs: list[Job]) -> tuple[Kind, st
     state = f"{was} -> {now}"
     if old and new and new.restarts > old.restarts:
         return Kind.FLAPPING, f"restarted by itself, {new.restarts} times so far", first_ns
-    if (starts and now == "failed") or (now == "activating" and (was in UP or (new and new.sub == "auto-restart"))):
+    if (starts and now == "failed") or (now == "activating" and (was == UP or (new and new.sub == "auto-restart"))):
         return Kind.FLAPPING, state, first_ns
-    if was in UP and now not in UP:
+    if was == UP and now != UP:
         return Kind.STOPPED, state, ended_ns
     if was == now and starts:
         return Kind.RESTARTED, _times(len(starts)), first_ns
-    if was in UP and old and new and 0 not in (old.main_pid, new.main_pid) and old.main_pid != new.main_pid:
+    if was == UP and old and new and 0 not in (old.main_pid, new.main_pid) and old.main_pid != new.main_pid:
         return Kind.RESTARTED, "its main process is another, in the same invocation", None
-    if was != now and was not in UP:
+    if was != now and was != UP:
         return Kind.RUNTIME, state, first_ns
     return None
 

@@ -21,7 +21,8 @@ def owns(footprint: Footprint, change: Change) -> bool:
         case Facet.PACKAGES:
             return any(fnmatchcase(change.subject.partition(":")[0], pattern) for pattern in footprint.packages)
         case Facet.SOCKETS:
-            return any(fnmatchcase(change.subject, pattern) for pattern in footprint.sockets)
+            # The brackets are those of an IPv6 address.
+            return any(fnmatchcase(change.subject, pattern.replace("[", "[[]")) for pattern in footprint.sockets)
         case Facet.FIREWALL:
             return change.subject in footprint.tables
 
@@ -37,7 +38,10 @@ def outside(matrix: Matrix, domains: Sequence[str], changes: Iterable[Change]) -
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
-    """Does a path match one of the globs and none of those that begin with ``!``? ``**`` crosses folders."""
+    """Does a path match one of the globs and none of those that begin with ``!``?
+
+    ``*`` and ``?`` stay in their folder, ``**`` crosses folders, ``{a,b}`` is either.
+    """
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     refused = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
     return _any(path, wanted) and not _any(path, refused)
@@ -49,7 +53,14 @@ def _any(path: str, patterns: Sequence[str]) -> bool:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(/\*\*|\*\*|\*|\?)", pattern)
+    parts = re.split(r"(/\*\*(?=/|$)|\*\*|\*|\?|\{[^{}]*\})", pattern)
     # `/etc/x/**` holds `/etc/x` itself too: making the folder belongs to whoever owns what is in it.
     wild = {"/**": "(?:/.*)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(wild.get(part, re.escape(part)) for part in parts), re.DOTALL)
+    return re.compile("".join(wild.get(part) or _literal(part) for part in parts), re.DOTALL)
+
+
+def _literal(part: str) -> str:
+    """Plain text, or ``{one,other}``."""
+    if part.startswith("{") and part.endswith("}"):
+        return f"(?:{'|'.join(map(re.escape, part[1:-1].split(',')))})"
+    return re.escape(part)

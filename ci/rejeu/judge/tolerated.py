@@ -34,7 +34,10 @@ BUILT_IN = (
     Toleration(
         "systemd's own bookkeeping; runtime units and drop-ins are not",
         Facet.FILES,
-        ("/run/systemd/**", "!/run/systemd/{system,user,network}/**", "!/run/systemd/*.{d,control}/**"),
+        (
+            *("/run/systemd/**", "!/run/systemd/{system,user,network}/**", "!/run/systemd/*.{d,control}/**"),
+            "/{tmp,var/tmp}/systemd-private-*{,/tmp}",
+        ),
     ),
     Toleration(
         "systemd's stamps of timers and clocks",
@@ -44,9 +47,9 @@ BUILT_IN = (
     Toleration("Ansible's own temporary files", Facet.FILES, ("/**/.ansible", "/**/.ansible{,_async}/**")),
     Toleration("sudo's time stamps", Facet.FILES, ("/run/sudo/ts/**",)),
     Toleration(
-        "apt's lists and caches; packages are a facet of their own",
+        "lists, caches and locks of apt and dpkg; packages are a facet of their own",
         Facet.FILES,
-        ("/var/lib/apt/{lists,periodic}/**", "/var/cache/apt/**"),
+        ("/var/lib/apt/{lists,periodic}/**", "/var/cache/apt/**", "/var/lib/dpkg/{lock,lock-frontend,triggers/Lock}"),
     ),
     Toleration("the check's own files", Facet.FILES, ("/run/rejeu", "/run/rejeu/**")),
     Toleration("a login session", Facet.UNITS, ("user@*.service", "user-runtime-dir@*.service", "run-user-*.mount")),

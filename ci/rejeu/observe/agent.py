@@ -9,7 +9,7 @@ Standard library only, Python 3.8 or later. Plain ``os`` calls: a Path for each 
 reading them.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH115, PTH123, PTH208
 from __future__ import annotations
 
 import contextlib

@@ -175,9 +175,7 @@ class ProbeSession:
         """Every sample that began in ``[since_ns, until_ns)``, once the last has ended: up to about 2 s."""
         with self._news:
             if since_ns < self._dropped_ns:
-                raise HarnessError(
-                    f"over {MAX_SAMPLES} probe samples since the mark: run fewer replays at once"
-                )
+                raise HarnessError(f"over {MAX_SAMPLES} probe samples since the mark: run fewer replays at once")
             if not self._news.wait_for(lambda: self._complete(until_ns), PATIENCE_S):
                 behind = next(p.machine for p in self._probers if p.upto_ns < until_ns)
                 raise HarnessError(f"prober on {behind}: no word for {PATIENCE_S:g} s (a stall); run again")

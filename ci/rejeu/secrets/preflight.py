@@ -84,7 +84,7 @@ def _visible_files(directory: Path) -> Iterator[Path]:
     for path in directory.iterdir():
         if path.name.startswith("."):
             continue
-        if path.is_dir() and not path.is_symlink():
+        if path.is_dir():
             yield from _visible_files(path)
         elif path.is_file():
             yield path

@@ -71,9 +71,7 @@ def decrypt(file: Path, key: Mapping[str, str], home: Path, remedy: str) -> dict
     return document
 
 
-def _run(
-    arguments: list[str], key: Mapping[str, str], home: Path, stdin: bytes
-) -> subprocess.CompletedProcess[bytes]:
+def _run(arguments: list[str], key: Mapping[str, str], home: Path, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     # A `.sops.yaml` above the working directory would decide about keys and about what stays in clear: no
     # configuration is read. Nothing else of the user's environment is passed on for the same reason.
     command = [str(binary()), "--config", os.devnull, *arguments]
@@ -81,9 +79,7 @@ def _run(
     return subprocess.run(command, input=stdin, capture_output=True, env=environment, check=False)
 
 
-def _diagnosis(
-    file: Path, key: Mapping[str, str], done: subprocess.CompletedProcess[bytes], remedy: str
-) -> SopsError:
+def _diagnosis(file: Path, key: Mapping[str, str], done: subprocess.CompletedProcess[bytes], remedy: str) -> SopsError:
     said = " ".join(done.stderr.decode(errors="replace").replace("|", " ").split())
     match done.returncode:
         case code if code == _NO_DATA_KEY and ("age header" in said or "header MAC" in said):
@@ -91,9 +87,7 @@ def _diagnosis(
         case code if code == _NO_DATA_KEY:
             return _key_diagnosis(file, key, said)
         case code if code == _CANNOT_DECRYPT_TREE and "does not match sops' data format" in said:
-            return SopsError(
-                "tampered", f"{file}: altered, it holds a value that sops did not write: {remedy}"
-            )
+            return SopsError("tampered", f"{file}: altered, it holds a value that sops did not write: {remedy}")
         case code if code in (_CANNOT_DECRYPT_TREE, _MAC_MISMATCH):
             return SopsError("tampered", f"{file}: altered since it was encrypted (MAC mismatch): {remedy}")
         case _ if "metadata not found" in said:

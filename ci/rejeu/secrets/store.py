@@ -134,10 +134,8 @@ def _committed(
         )
     check_file(source)
     document = sops.decrypt(source, key, state, remedy="restore it from Git, then change it by: sops edit")
-    if missing := [spec.name for spec in specs if spec.name not in document]:
-        raise ConfigError(
-            f"{source}: lacks {', '.join(missing)}: add what is declared by: sops edit {source}"
-        )
+    if missing := [spec.name for spec in specs if not document.get(spec.name)]:
+        raise ConfigError(f"{source}: lacks {', '.join(missing)}: add what is declared by: sops edit {source}")
     inventory = state / "committed"
     file = inventory / "group_vars" / group / source.name
     _publish(inventory, group, file, source.read_bytes())

@@ -1,0 +1,203 @@
+from dataclasses import replace
+
+import pytest
+
+from rejeu.judge.background import fired_timers, repeated_touches, separate, triggered_units
+from rejeu.judge.tolerated import BUILT_IN, is_data, tolerated
+from rejeu.observe.snapshot import Snapshot, Unit
+from rejeu.values import Change, Facet, Kind
+
+
+def file(path: str, kind: Kind = Kind.CONTENT) -> Change:
+    return Change(Facet.FILES, kind, path)
+
+
+def unit(name: str, kind: Kind = Kind.RESTARTED) -> Change:
+    return Change(Facet.UNITS, kind, name)
+
+
+def package(name: str) -> Change:
+    return Change(Facet.PACKAGES, Kind.CREATED, name)
+
+
+PG = ("/var/lib/postgresql/**", "!/var/lib/postgresql/**/*.conf")
+
+
+@pytest.mark.parametrize(
+    ("path", "patterns", "expected"),
+    [
+        ("/var/lib/postgresql/15/main/base/1/2", PG, True),
+        ("/var/lib/postgresql/15/main/postgresql.auto.conf", PG, False),
+        ("/var/lib/postgresql/x.conf", PG, False),
+        ("/var/lib/postgresql", PG, False),
+        ("/var/lib/postgresql2/x", PG, False),
+        ("/var/lib/postgresql/x.conf", PG[::-1], False),
+        ("/var/log/a.log", ("/var/log/*.log",), True),
+        ("/var/log/a/b.log", ("/var/log/*.log",), False),
+        ("/var/log/a/b.log", ("/var/log/**/*.log",), True),
+        ("/var/log/a+b", ("/var/log/a+b",), True),
+        ("/var/log/aab", ("/var/log/a+b",), False),
+        ("/srv/b", ("/srv/[ab]",), True),
+        ("/srv/c", ("/srv/[!ab]",), True),
+        ("/srv/a", ("/srv/[!ab]",), False),
+        ("/srv/[", ("/srv/[",), True),
+        ("/srv/one", ("/srv/{one,two}",), True),
+        ("/srv/three", ("/srv/{one,two}",), False),
+        ("/srv/a,b", ("/srv/a,?",), True),
+        ("/srv/a", ("/srv/a,b",), False),
+        ("/srv/line\nbreak", ("/srv/**",), True),
+        ("/srv/x", (), False),
+        ("/srv/x", ("!/srv/y",), False),
+    ],
+)
+def test_data_patterns(path: str, patterns: tuple[str, ...], expected: bool) -> None:
+    assert is_data(path, patterns) is expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        file("/var/log/journal/abc/system.journal"),
+        file("/var/log/syslog"),
+        file("/var/log/apt", Kind.TOUCHED),
+        file("/var/log/wtmp"),
+        file("/var/lib/wtmpdb/wtmp.db"),
+        file("/run/systemd/units/invocation:ssh.service", Kind.METADATA),
+        file("/run/systemd/generator/x.wants", Kind.REWRITTEN),
+        file("/var/lib/systemd/timers/stamp-apt-daily.timer", Kind.REWRITTEN),
+        file("/root/.ansible/tmp", Kind.TOUCHED),
+        file("/home/ops/.ansible", Kind.CREATED),
+        file("/root/.ansible_async/123", Kind.CREATED),
+        file("/var/lib/apt/lists/x_InRelease", Kind.CREATED),
+        file("/var/lib/dpkg/triggers/Lock", Kind.REWRITTEN),
+        file("/var/tmp/systemd-private-1a-web.service-aB/tmp", Kind.DELETED),
+        file("/run/rejeu", Kind.CREATED),
+        unit("user@1000.service", Kind.RUNTIME),
+    ],
+)
+def test_what_every_machine_does_is_tolerated(change: Change) -> None:
+    assert tolerated(change)
+    assert separate([change]) == ([], [change])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        file("/var/log/app.log", Kind.CREATED),
+        file("/var/log/app.log", Kind.METADATA),
+        file("/run/systemd/system/web.service.d/x.conf"),
+        file("/run/systemd/resolved.conf.d/x.conf"),
+        file("/run/systemd/system.control/web.service.d/50-CPUQuota.conf"),
+        file("/etc/systemd/system/web.service"),
+        file("/etc/ansible/facts.d/x.fact"),
+        file("/var/lib/apt/extended_states"),
+        file("/var/lib/dpkg/status"),
+        file("/tmp/other", Kind.CREATED),
+        file("/root/.ansible.cfg"),
+        unit("ssh.service"),
+        Change(Facet.SOCKETS, Kind.RUNTIME, "/var/log/journal/x"),
+    ],
+)
+def test_what_a_task_may_have_done_is_not_tolerated(change: Change) -> None:
+    assert tolerated(change) is None
+    assert separate([change]) == ([change], [])
+
+
+def test_the_built_in_list_stays_short() -> None:
+    assert len(BUILT_IN) <= 12
+
+
+@pytest.mark.parametrize(
+    ("change", "is_real"),
+    [
+        (file("/var/lib/postgresql/15/main/pg_wal/1"), False),
+        (file("/var/lib/postgresql", Kind.TOUCHED), False),
+        (file("/var/lib/postgresql", Kind.METADATA), True),
+        (file("/var/lib/postgresql/15/main/a.conf"), True),
+    ],
+)
+def test_a_service_s_own_data_is_background(change: Change, is_real: bool) -> None:
+    parts = separate([change], data=PG)
+    assert (parts.real, parts.background) == (([change], []) if is_real else ([], [change]))
+
+
+@pytest.mark.parametrize(
+    ("control", "change", "is_real"),
+    [
+        (file("/srv/a"), file("/srv/a"), False),
+        (file("/srv/a"), file("/srv/a", Kind.REWRITTEN), False),
+        (file("/srv/a", Kind.TOUCHED), file("/srv/a"), False),
+        (file("/srv/a"), file("/srv/b"), True),
+        (file("/srv/a"), file("/srv/a", Kind.METADATA), True),
+        (file("/srv/a"), file("/srv/a", Kind.DELETED), True),
+        (file("/srv/seg-0001", Kind.CREATED), file("/srv/seg-0002", Kind.CREATED), False),
+        (file("/srv/seg-0001", Kind.CREATED), file("/srv/seg-0001", Kind.DELETED), False),
+        (file("/srv/5f3a9c1e.tmp", Kind.CREATED), file("/srv/00ab41ff.tmp", Kind.DELETED), False),
+        (file("/srv/seg-1", Kind.CREATED), file("/srv/seg-1"), True),
+        (file("/srv/seg-1", Kind.CREATED), file("/srv/cut-1", Kind.CREATED), True),
+        (file("/srv/seg-1", Kind.CREATED), file("/opt/seg-1", Kind.CREATED), True),
+        (unit("a.service"), unit("a.service"), False),
+        (unit("a.service"), unit("a.service", Kind.STOPPED), True),
+        (unit("a1.service"), unit("a2.service"), True),
+        (package("libpq5"), package("libpq6"), True),
+        (file("a.service"), unit("a.service"), True),
+    ],
+)
+def test_what_moved_in_the_control_window_too(control: Change, change: Change, is_real: bool) -> None:
+    parts = separate([change], control=[control])
+    assert (parts.real, parts.background) == (([change], []) if is_real else ([], [change]))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_real"),
+    [
+        (unit("rotate.service"), False),
+        (unit("rotate.service", Kind.METADATA), True),
+        (unit("web.service"), True),
+        (file("/run/rotate.pid", Kind.CREATED), False),
+        (file("/run/rotate/state"), False),
+        (file("/run/rotate2/state"), True),
+        (file("/run/web.pid"), True),
+        (file("/etc/rotate"), True),
+        (file("/run"), True),
+    ],
+)
+def test_what_a_timer_started_is_background_with_its_runtime_files(change: Change, is_real: bool) -> None:
+    parts = separate([change], triggered=["rotate.service"])
+    assert (parts.real, parts.background) == (([change], []) if is_real else ([], [change]))
+
+
+TIMER = Unit(
+    "a.timer", "", "loaded", "active", "waiting", "enabled", "i1", 0, 0, 1, 1, (), "Mon 2024-01-01 00:00:00 UTC"
+)
+SERVICE = replace(TIMER, name="a.service", triggered_by=("a.timer",), last_trigger="")
+
+
+def snapshot(*units: Unit) -> Snapshot:
+    return Snapshot(0, 1, {}, {}, {unit.name: unit for unit in units}, (), (), {}, {})
+
+
+def test_a_timer_that_fired_and_what_it_starts() -> None:
+    fired = replace(TIMER, last_trigger="Tue 2024-01-02 00:00:00 UTC")
+    assert fired_timers(snapshot(TIMER, SERVICE), snapshot(fired, SERVICE)) == ("a.timer",)
+    assert triggered_units(snapshot(fired, SERVICE), ["a.timer"]) == {"a.service"}
+    assert triggered_units(snapshot(fired, SERVICE), []) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (snapshot(TIMER), snapshot(TIMER)),
+        (snapshot(), snapshot(TIMER)),
+        (snapshot(TIMER), snapshot(replace(TIMER, last_trigger=""))),
+        (snapshot(TIMER), snapshot()),
+    ],
+)
+def test_a_timer_that_did_not_fire(before: Snapshot, after: Snapshot) -> None:
+    assert fired_timers(before, after) == ()
+
+
+def test_a_touch_that_repeats_is_rewritten() -> None:
+    first = [file("/a", Kind.TOUCHED), file("/b", Kind.TOUCHED), file("/c")]
+    second = [file("/a", Kind.TOUCHED), file("/c", Kind.TOUCHED), file("/d", Kind.TOUCHED), file("/b")]
+    assert [(change.subject, change.kind) for change in repeated_touches(first, second)] == [("/a", Kind.REWRITTEN)]

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rejeu.cli import commands
+from rejeu.errors import ConfigError, HarnessError, RejeuError, UnavailableError
+from rejeu.session import Session
+
+SESSIONS = ["idempotence", "tags-isolation"]
+
+
+def rejeu(*arguments: str) -> Result:
+    return CliRunner().invoke(commands, arguments)
+
+
+def one_line(result: Result, code: int) -> str:
+    assert result.exit_code == code
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_an_unknown_target_is_wrong_usage(checkout: Path, name: str) -> None:
+    line = one_line(rejeu(name, "--target", "debian-11"), 2)
+    assert line == "rejeu: --target debian-11: no such target; there are debian-12, debian-13"
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_an_unknown_domain_is_wrong_usage(checkout: Path, name: str) -> None:
+    line = one_line(rejeu(name, "--domain", "vpm"), 2)
+    assert line.startswith("rejeu: --domain vpm: no such domain or family; there are base, database, firewall")
+
+
+def test_a_problem_of_the_matrix_is_told_with_its_line(checkout: Path, matrix_text: str) -> None:
+    path = checkout / "ci" / "matrix.yml"
+    path.write_text(matrix_text.replace("always:", "alway:"))
+    number = matrix_text[: matrix_text.index("always:")].count("\n") + 1
+    line = one_line(rejeu("idempotence", "--list"), 2)
+    assert line.startswith(f"rejeu: ci/matrix.yml:{number}: alway: unknown key; there are ")
+
+
+def test_without_a_matrix_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "pass --matrix" in one_line(rejeu("idempotence", "--list"), 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["unheard-of"],
+        ["idempotence", "--nonsense"],
+        ["idempotence", "--replays", "0"],
+        ["tags-isolation", "--replays", "2"],
+    ],
+)
+def test_wrong_usage(checkout: Path, arguments: list[str]) -> None:
+    assert rejeu(*arguments).exit_code == 2
+
+
+def test_the_cells_are_listed_one_a_line(checkout: Path) -> None:
+    result = rejeu("idempotence", "--list", "--target", "debian-13")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "idempotence.debian-13.base  from a bare image",
+        "idempotence.debian-13.firewall  from base",
+        "idempotence.debian-13.vpn  from base",
+        "idempotence.debian-13.postgresql  from base + vpn",
+        "idempotence.debian-13.site  from a bare image",
+    ]
+
+
+def test_domains_families_and_targets_may_be_repeated(checkout: Path) -> None:
+    both = ("--target", "debian-12", "--target", "debian-13")
+    result = rejeu("tags-isolation", "--list", *both, "--domain", "network", "--domain", "base")
+    assert result.stdout.splitlines() == [
+        f"tags-isolation.{target}.{tag}  from site"
+        for target in ("debian-12", "debian-13")
+        for tag in ("base", "network")
+    ]
+
+
+def test_a_long_line_of_the_list_is_not_folded(checkout: Path, matrix_text: str) -> None:
+    name = "a-domain-with-a-name-that-would-not-fit-into-eighty-columns-of-a-terminal"
+    other = checkout / "other.yml"
+    other.write_text(f"{matrix_text}  {name}:\n    roles: [x]\n    requires: [postgresql]\n")
+    result = rejeu("idempotence", "--list", "--matrix", str(other), "--domain", name, "--target", "debian-12")
+    assert result.stdout == f"idempotence.debian-12.{name}  from base + vpn + postgresql\n"
+
+
+ERRORS = [(ConfigError, 2), (UnavailableError, 3), (HarnessError, 4), (RejeuError, 4)]
+
+
+@pytest.mark.parametrize(("kind", "code"), ERRORS)
+def test_each_kind_of_error_has_its_exit_code(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, kind: type[RejeuError], code: int
+) -> None:
+    def fail(_: Session) -> int:
+        raise kind("what, where, what to do")
+
+    monkeypatch.setattr(Session, "run", fail)
+    assert one_line(rejeu("idempotence"), code) == "rejeu: what, where, what to do"
+
+
+def test_an_unforeseen_error_is_the_harness_own(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Session) -> int:
+        raise KeyError("vpn")
+
+    monkeypatch.setattr(Session, "run", fail)
+    assert one_line(rejeu("idempotence"), 4) == "rejeu: KeyError: 'vpn' (--debug shows where)"
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 4, 130, 143])
+def test_a_sessions_code_is_the_commands(checkout: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    monkeypatch.setattr(Session, "run", lambda _: code)
+    assert rejeu("idempotence").exit_code == code
+
+
+def test_options_reach_the_session(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Session] = []
+
+    def remember(self: Session) -> int:
+        seen.append(self)
+        return 0
+
+    monkeypatch.setattr(Session, "run", remember)
+    rejeu("idempotence", "--strict", "--replays", "5", "--only", "replay", "--keep", "--require-targets")
+    (one,) = seen
+    assert (one.options.strict, one.options.replays, one.options.only_replay, one.options.keep) == (True, 5, True, True)
+    assert one.require_targets
+    assert one.checkout == checkout
+
+
+@pytest.mark.parametrize(("arguments", "code", "kind"), [(["--target", "x"], 2, "ConfigError"), ([], 4, "KeyError")])
+def test_debug_gives_the_traceback_and_the_same_code(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, kind: str
+) -> None:
+    def fail(_: Session) -> int:
+        raise KeyError("vpn")
+
+    monkeypatch.setattr(Session, "run", fail)
+    assert "Traceback" not in rejeu("idempotence", *arguments).stderr
+    result = rejeu("idempotence", "--debug", *arguments)
+    assert result.exit_code == code
+    assert result.stderr.startswith("Traceback")
+    assert kind in result.stderr

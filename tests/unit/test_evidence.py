@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+from rejeu.evidence import RunFolder, judge_secrets, write_compressed
+from rejeu.plan import Cell, Check
+from rejeu.values import Kind
+
+CELL = Cell(Check.IDEMPOTENCE, "debian-12", "base")
+VALUES = {"app_password": "s3cret-value", "other": "another-one"}
+
+
+def test_a_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    one, two = RunFolder.create(tmp_path), RunFolder.create(tmp_path)
+    assert one.path != two.path
+    assert re.fullmatch(r"\.rejeu/runs/\d{8}T\d{6}Z-[0-9a-f]{6}", one.relative(one.path))
+
+
+def test_a_cell_that_is_run_again_overwrites_nothing(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path)
+    folders = [run.cell(CELL) for _ in range(3)]
+    assert [folder.name for folder in folders] == [CELL.name, f"{CELL.name}.2", f"{CELL.name}.3"]
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_compressed_evidence_comes_back(tmp_path: Path) -> None:
+    write_compressed(tmp_path / "before.snapshot", b"x" * 1000)
+    packed = tmp_path / "before.snapshot.gz"
+    assert gzip.decompress(packed.read_bytes()) == b"x" * 1000
+    assert packed.stat().st_size < 100
+
+
+def test_clean_evidence_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run.log").write_bytes(b"all is \xff well")
+    assert judge_secrets(tmp_path, VALUES) == []
+    assert (tmp_path / "run.log").read_bytes() == b"all is \xff well"
+
+
+@pytest.mark.parametrize(
+    "leak", ["s3cret-value", base64.b64encode(b"user:s3cret-value").decode(), b"s3cret-value".hex()]
+)
+def test_a_leak_is_found_and_blotted_out(tmp_path: Path, leak: str) -> None:
+    path = tmp_path / "cell" / "run.log"
+    path.parent.mkdir()
+    path.write_text(f"before {leak} after")
+    (finding,) = judge_secrets(tmp_path, VALUES)
+    assert (finding.kind, finding.subject) == (Kind.LEAKED, "app_password")
+    assert "secret `app_password` is in run.log" in finding.message
+    assert "s3cret" not in finding.message
+    assert "«app_password»" in path.read_text()
+    assert judge_secrets(tmp_path, VALUES) == []
+
+
+def test_a_leak_in_compressed_evidence_is_found_too(tmp_path: Path) -> None:
+    write_compressed(tmp_path / "snapshot", b"a s3cret-value, another-one and s3cret-value again")
+    assert [finding.subject for finding in judge_secrets(tmp_path, VALUES)] == ["app_password", "other"]
+    clean = gzip.decompress((tmp_path / "snapshot.gz").read_bytes()).decode()
+    assert clean == "a «app_password», «other» and «app_password» again"

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rejeu.ansible.playbook import Project
+from rejeu.checks.layers import Layers
+from rejeu.secrets import Secrets
+from rejeu.targets.images import digest
+
+
+@given(st.lists(st.binary()), st.lists(st.binary()))
+def test_a_digest_is_of_its_parts_in_their_order(one: list[bytes], other: list[bytes]) -> None:
+    assert (digest(*one) == digest(*other)) == (one == other)
+
+
+def test_a_digest_is_short_and_takes_text() -> None:
+    assert digest("é") == digest("é".encode())
+    assert len(digest("x")) == 16
+    assert digest("ab", "c") != digest("a", "bc")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    directory, secrets = tmp_path / "infra", tmp_path / "secrets"
+    for folder in (directory / "roles", secrets):
+        folder.mkdir(parents=True)
+    (directory / "roles" / "main.yml").write_text("tasks")
+    (secrets / "secrets.sops.yml").write_text("encrypted")
+    return Project(
+        checkout=tmp_path,
+        directory=directory,
+        playbook=directory / "site.yml",
+        inventory=directory / "hosts.yml",
+        host="node",
+        secrets=Secrets(secrets, {}, {}, {}, "minted"),
+    )
+
+
+def tag(project: Project, target: str = "debian-12", image: str = "bare:1", state: tuple[str, ...] = ("base",)) -> str:
+    return Layers.of(None, project).tag(target, image, state)
+
+
+def test_the_same_state_has_the_same_name(project: Project) -> None:
+    assert tag(project) == tag(project)
+    assert tag(project).startswith("rejeu/layer-debian-12:")
+
+
+def test_another_state_image_or_target_has_another_name(project: Project) -> None:
+    names = {
+        tag(project),
+        tag(project, image="bare:2"),
+        tag(project, target="debian-13"),
+        tag(project, state=("base", "vpn")),
+        tag(project, state=("vpn", "base")),
+    }
+    assert len(names) == 5
+
+
+def changed_task(project: Project) -> None:
+    (project.directory / "roles" / "main.yml").write_text("other tasks")
+
+
+def renamed_file(project: Project) -> None:
+    (project.directory / "roles" / "main.yml").rename(project.directory / "roles" / "other.yml")
+
+
+def new_file(project: Project) -> None:
+    (project.directory / "roles" / "new").touch()
+
+
+def new_secret(project: Project) -> None:
+    (project.secrets.inventory / "secrets.sops.yml").write_text("encrypted anew")
+
+
+@pytest.mark.parametrize("change", [changed_task, renamed_file, new_file, new_secret])
+def test_a_change_of_what_makes_a_state_changes_its_name(project: Project, change: Callable[[Project], None]) -> None:
+    before = tag(project)
+    change(project)
+    assert tag(project) != before
+
+
+def test_byte_code_makes_no_state(project: Project) -> None:
+    before = tag(project)
+    (project.directory / "__pycache__").mkdir()
+    (project.directory / "__pycache__" / "filter.pyc").touch()
+    assert tag(project) == before

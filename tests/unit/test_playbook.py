@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+import rejeu
+from rejeu.ansible import playbook
+from rejeu.ansible.playbook import Project
+from rejeu.errors import ConfigError
+from rejeu.secrets import Secrets
+
+SITE = """\
+- name: Everything
+  hosts: platform
+  gather_facts: false
+  tasks:
+    - name: Look around
+      ansible.builtin.debug:
+      tags: always
+    - name: Play on its own
+      ansible.builtin.command: "true"
+      tags: [alone, "{{ extra }}"]
+  vars:
+    extra: templated
+  roles:
+    - role: writer
+      tags: written
+"""
+
+MINE = """\
+from ansible.plugins.callback import CallbackBase
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "mine"
+    def v2_playbook_on_stats(self, stats):
+        open("mine.out", "w").close()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A checkout with an Ansible directory of its own, a callback of the user's included."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(rejeu.__file__).parents[1]))
+    for name in [name for name in os.environ if name.startswith("ANSIBLE_")]:
+        monkeypatch.delenv(name)
+    directory = tmp_path / "infra"
+    files = {
+        "ansible.cfg": "[defaults]\ncallback_plugins = ./plugins:/usr/share/callbacks\nroles_path = ./roles\n",
+        "site.yml": SITE,
+        "hosts.yml": "platform: {hosts: {node: {}}}\n",
+        "plugins/mine.py": MINE,
+        "roles/writer/meta/argument_specs.yml": "argument_specs: {main: {options: {}}}\n",
+        "roles/writer/tasks/main.yml": "- name: Import\n  ansible.builtin.import_tasks: write.yml\n  tags: file\n",
+        "roles/writer/tasks/write.yml": (
+            "- name: Attempt\n  block:\n    - name: Write it\n      ansible.builtin.command: 'true'\n"
+            "  rescue:\n    - name: Undo it\n      ansible.builtin.command: 'true'\n"
+        ),
+    }
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    secrets = tmp_path / "secrets"
+    (secrets / "group_vars" / "platform").mkdir(parents=True)
+    (secrets / "hosts.yml").write_text("all: {children: {platform: {}}}\n")
+    return Project(
+        checkout=tmp_path,
+        directory=directory,
+        playbook=directory / "site.yml",
+        inventory=directory / "hosts.yml",
+        host="node",
+        secrets=Secrets(secrets, {"SOPS_AGE_KEY_FILE": "/key"}, {}, {}, "minted"),
+    )
+
+
+def callback_paths(project: Project) -> list[str]:
+    return playbook.environment(project)["ANSIBLE_CALLBACK_PLUGINS"].split(os.pathsep)
+
+
+def local(project: Project) -> Path:
+    return playbook.connection_inventory(project.checkout / "connection.yml", project, {"ansible_connection": "local"})
+
+
+# The environment
+
+
+def test_our_callback_comes_after_those_of_the_users_configuration(project: Project) -> None:
+    assert callback_paths(project) == [
+        str(project.directory / "plugins"),
+        "/usr/share/callbacks",
+        str(Path(playbook.__file__).parent / "callback"),
+    ]
+
+
+def test_our_callback_comes_after_those_of_the_users_environment(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANSIBLE_CALLBACK_PLUGINS", "/mine:/ours")
+    assert callback_paths(project)[:-1] == ["/mine", "/ours"]
+
+
+def test_without_a_setting_ansibles_own_folders_stay(project: Project) -> None:
+    (project.directory / "ansible.cfg").write_text("[defaults]\n")
+    assert len(callback_paths(project)) >= 2
+
+
+def test_the_secrets_keys_replace_the_users(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOPS_AGE_KEY", "mine")
+    monkeypatch.setenv("WORD", "kept")
+    environment = playbook.environment(project)
+    assert "SOPS_AGE_KEY" not in environment
+    assert environment["SOPS_AGE_KEY_FILE"] == "/key"
+    assert environment["WORD"] == "kept"
+
+
+def test_ansible_and_sops_are_both_found(project: Project) -> None:
+    secrets = replace(project.secrets, env={"PATH": "/sops/bin:/usr/bin"})
+    path = playbook.environment(replace(project, secrets=secrets))["PATH"].split(os.pathsep)
+    assert path[0] == str(playbook.BIN)
+    assert "/sops/bin" in path
+
+
+def test_the_connection_is_an_inventory_of_one_host(project: Project) -> None:
+    document = YAML(typ="safe").load(local(project).read_text())
+    assert document == {
+        "all": {"hosts": {"node": {"ansible_python_interpreter": "/usr/bin/python3", "ansible_connection": "local"}}}
+    }
+
+
+# A run
+
+
+def test_a_run_leaves_its_log_and_events(project: Project) -> None:
+    told: list[str] = []
+    run = playbook.run(
+        project,
+        connection=local(project),
+        folder=project.checkout,
+        label="converge",
+        on_task=told.append,
+    )
+    assert run.code == 0, run.log.read_text()
+    assert [one.task.name for one in run.events.runs if one.task.role == "writer"][-1] == "Write it"
+    assert run.events.hosts["node"]["failures"] == 0
+    assert run.start_ns <= run.events.runs[0].start_ns <= run.events.runs[-1].end_ns <= run.end_ns
+    assert run.log == project.checkout / "converge.log"
+    assert run.log.read_text().startswith("$ ")
+    assert "PLAY RECAP" in run.log.read_text()
+    assert (project.checkout / "converge.events.jsonl").stat().st_size > 0
+    assert (project.directory / "mine.out").exists(), "the user's own callback did not run"
+
+
+def test_a_run_of_one_tag(project: Project) -> None:
+    run = playbook.run(
+        project, connection=local(project), folder=project.checkout, label="tagged", tags=["alone", "unheard"]
+    )
+    names = [one.task.name for one in run.events.runs]
+    assert "Play on its own" in names
+    assert "Write it" not in names
+    assert "--tags alone,unheard" in run.log.read_text().splitlines()[0]
+
+
+def test_a_run_that_fails_gives_its_code(project: Project) -> None:
+    project.playbook.write_text("- hosts: platform\n  tasks: [{fail: }]\n  gather_facts: false\n")
+    run = playbook.run(project, connection=local(project), folder=project.checkout, label="converge")
+    assert run.code == 2
+    assert [one.task.action for one in run.events.failed] == ["ansible.builtin.fail"]
+
+
+def test_the_task_that_runs_now_is_told_as_it_starts(tmp_path: Path) -> None:
+    def line(event: str, name: str) -> str:
+        return json.dumps({"event": event, "task": {"name": name}}) + "\n"
+
+    path = tmp_path / "events.jsonl"
+    told: list[str] = []
+    follow = playbook._Follower(path, told.append)
+    path.write_text("")
+    follow()
+    path.write_text(line("start", "one") + line("end", "one") + line("start", "zwei ü") + line("end", "zwei ü"))
+    follow()
+    follow()
+    with path.open("a") as file:
+        file.write(line("start", "three")[:10])
+    follow()
+    assert told == ["zwei ü"]
+    with path.open("a") as file:
+        file.write(line("start", "three")[10:])
+    follow()
+    assert told == ["zwei ü", "three"]
+
+
+# The plan
+
+
+def test_the_plan_tells_what_each_tag_selects(project: Project) -> None:
+    planned = {
+        task.name: task
+        for task in playbook.plan(project, ["alone", "written", "file", "templated"], folder=project.checkout)
+    }
+    assert {name: set(task.selected_by) for name, task in planned.items() if not task.action.count("argument")} == {
+        "Look around": {"alone", "written", "file", "templated"},
+        "Play on its own": {"alone", "templated"},
+        "Write it": {"written", "file"},
+        "Undo it": {"written", "file"},
+    }
+
+
+def test_a_planned_task_knows_where_it_is(project: Project) -> None:
+    (task,) = [one for one in playbook.plan(project, [], folder=project.checkout) if one.name == "Write it"]
+    assert (task.role, task.path, task.line) == ("writer", "infra/roles/writer/tasks/write.yml", 3)
+    assert task.action == "ansible.builtin.command"
+    assert task.tags == {"written", "file"}
+    assert task.selected_by == set()
+
+
+def test_the_validation_of_arguments_is_planned_as_ansible_tags_it(project: Project) -> None:
+    (task,) = [one for one in playbook.plan(project, ["alone"], folder=project.checkout) if "argument" in one.action]
+    assert task.action == "ansible.builtin.validate_argument_spec"
+    assert (task.role, set(task.selected_by)) == ("writer", {"alone"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("- hosts: platform\n  tasks: [{no_such_module: }]\n", "no_such_module"),
+        ("- hosts: platform\n  roles: [no_such_role]\n", "no_such_role"),
+        ("- hosts: platform\n  tasks: [\n", "could not load the playbook"),
+        ("- hosts: platform\n  nonsense: 1\n", "nonsense"),
+        ("- hosts: nobody\n  name: Elsewhere\n", "play `Elsewhere` does not match host `node`"),
+    ],
+)
+def test_a_playbook_that_does_not_load_is_told_in_one_line(project: Project, damage: str, said: str) -> None:
+    project.playbook.write_text(damage)
+    with pytest.raises(ConfigError) as caught:
+        playbook.plan(project, ["base"], folder=project.checkout)
+    message = str(caught.value)
+    assert message.startswith(f"{project.playbook}: ")
+    assert said in message
+    assert "\n" not in message
+
+
+def test_a_playbook_that_is_not_there(project: Project) -> None:
+    with pytest.raises(ConfigError, match=r"site\.yml: "):
+        playbook.plan(replace(project, playbook=project.directory / "none" / "site.yml"), [], folder=project.checkout)
