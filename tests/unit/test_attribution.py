@@ -34,7 +34,7 @@ RUNS = [FACTS, FIRST, SECOND, SAID_CHANGED, HANDLER]
     [
         (1200, FIRST),
         (1000, FIRST),
-        (991, FIRST),  # the tick before it; facts only read
+        (990, FIRST),  # the tick before it; facts only read
         (980, FACTS),  # it alone was running
         (1500, FIRST),
         (1495, FIRST),  # in the second's tick too: the second cannot have written yet

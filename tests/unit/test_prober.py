@@ -1,6 +1,7 @@
 """The prober for real: a process of its own that asks real sockets of this machine."""
 
 import json
+import os
 import signal
 import socket
 import struct
@@ -57,14 +58,15 @@ class LocalTarget:
     name = "here"
     address = "127.0.0.1"
 
-    def __init__(self) -> None:
+    def __init__(self, within: Sequence[str] = ()) -> None:
+        self.within = within
         self.streams: list[LocalStream] = []
 
     def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Completed:
         raise NotImplementedError
 
     def stream(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> LocalStream:
-        stream = LocalStream([sys.executable, *argv[1:]], stdin)
+        stream = LocalStream([*self.within, sys.executable, *argv[1:]], stdin)
         self.streams.append(stream)
         return stream
 
@@ -338,9 +340,24 @@ def test_samples_that_were_dropped_are_not_silently_missed(
             await_samples(session, start_ns, lambda _: False)
 
 
-def test_pings_are_answered_and_a_lost_one_holds_nothing_back(started: Callable[..., ProbeSession]) -> None:
-    # 240.0.0.0/4 is reserved: nobody answers.
-    lost = Probe("lost", "base", Vantage.PUBLIC, "ping", host="240.0.0.1")
+# A network of its own, with a link on which nobody answers.
+LONELY = """
+ip link set lo up
+ip link add here type veth peer name there
+ip address add 192.0.2.1/24 dev here
+ip link set here up
+ip link set there up
+ip neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev here
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a network namespace needs root")
+def test_pings_are_answered_and_a_lost_one_holds_nothing_back(
+    here: LocalTarget, started: Callable[..., ProbeSession]
+) -> None:
+    here.within = ("unshare", "--net", "sh", "-euc", LONELY, "sh")
+    lost = Probe("lost", "base", Vantage.PUBLIC, "ping", host="192.0.2.2")
     session = started(Probe("ping", "base", Vantage.PUBLIC, "ping"), lost)
     samples = by_probe(await_samples(session, 0, lambda s: len(by_probe(s).get("lost", [])) >= 10))
     assert {s.result for s in samples["ping"]} == {"ok"}

@@ -6,6 +6,11 @@ set -eu
 mount --bind /proc/sys/net /proc/sys/net
 mount -o remount,bind,rw /proc/sys/net
 
+# With cgroup v2 Docker mounts the container's own part of the hierarchy read-only, and systemd cannot work without it.
+if [ "$(stat --file-system --format=%T /sys/fs/cgroup)" = cgroup2fs ]; then
+    mount -o remount,rw /sys/fs/cgroup
+fi
+
 # A persistent timer whose stamp is old fires at once in a target made from a commit.
 for stamp in /var/lib/systemd/timers/stamp-*; do
     if [ -e "$stamp" ]; then touch "$stamp"; fi

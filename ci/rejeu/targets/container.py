@@ -15,7 +15,7 @@ from testcontainers.core.container import DockerContainer
 
 from rejeu.errors import HarnessError, UnavailableError
 from rejeu.processes import check_interrupted
-from rejeu.targets.engine import Engine, Network
+from rejeu.targets.engine import Engine, Network, removing
 from rejeu.targets.streams import ExecStream
 from rejeu.targets.target import Completed
 
@@ -35,18 +35,19 @@ class Privileges:
 
     capabilities: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
-    seccomp: bool = True
+    unconfined: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = [f"+{capability}" for capability in self.capabilities]
         parts += self.devices
-        parts += [] if self.seccomp else ["seccomp unconfined"]
+        parts += [f"{profile} unconfined" for profile in self.unconfined]
         return ", ".join(parts) or "none"
 
 
-# systemd mounts and sets up namespaces for its services (SYS_ADMIN, and system calls that the default seccomp profile
-# refuses without it); nftables and WireGuard need NET_ADMIN, and WireGuard in user space its tunnel device.
-SYSTEMD = Privileges(("SYS_ADMIN", "NET_ADMIN"), ("/dev/net/tun",), seccomp=False)
+# systemd mounts and sets up namespaces for its services: SYS_ADMIN, system calls that the default seccomp profile
+# refuses, and mounts that Docker's AppArmor profile refuses. nftables and WireGuard need NET_ADMIN, and WireGuard in
+# user space its tunnel device.
+SYSTEMD = Privileges(("SYS_ADMIN", "NET_ADMIN"), ("/dev/net/tun",), ("seccomp", "apparmor"))
 NEIGHBOUR = Privileges(("NET_ADMIN",), ("/dev/net/tun",))
 
 
@@ -78,7 +79,7 @@ class ContainerTarget(DockerContainer):
             labels=dict(engine.labels),
             cap_add=list(privileges.capabilities),
             devices=[f"{device}:{device}:rwm" for device in privileges.devices],
-            security_opt=[] if privileges.seccomp else ["seccomp=unconfined"],
+            security_opt=[f"{profile}=unconfined" for profile in privileges.unconfined],
             network=network.name,
             networking_config={
                 network.name: EndpointConfig(engine.client.api._version, ipv4_address=address),
@@ -101,6 +102,9 @@ class ContainerTarget(DockerContainer):
         except DockerException as error:
             raise UnavailableError(f"{self.name}: the engine did not start it: {_line(error)}") from None
         return self
+
+    def stop(self, force: bool = True, delete_volume: bool = True) -> None:
+        removing(lambda: super(ContainerTarget, self).stop(force, delete_volume))
 
     # Narrower than testcontainers' own: with standard input, a user, and streams told apart.
     def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Completed:  # type: ignore[override]

@@ -8,14 +8,15 @@ import os
 import platform
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException
 from docker.types import IPAMConfig, IPAMPool
 
 from rejeu.errors import UnavailableError
@@ -52,7 +53,7 @@ class Engine:
             yield Network(created.name, str(hosts[1]), str(hosts[2]))
         finally:
             if not keep:
-                _ignoring_missing(created.remove)
+                removing(created.remove)
 
     def _create_network(self, name: str) -> tuple[Any, ipaddress.IPv4Network]:
         subnets = list(_POOL.subnets(new_prefix=_PREFIX))
@@ -153,18 +154,20 @@ def _is_dead(lock_path: Path) -> bool:
 
 def _remove(client: Any, filters: Mapping[str, str]) -> None:
     for container in client.containers.list(all=True, filters=filters, ignore_removed=True):
-        _ignoring_missing(lambda container=container: container.remove(force=True, v=True))
+        removing(partial(container.remove, force=True, v=True))
     for network in client.networks.list(filters=filters):
-        _ignoring_missing(network.remove)
+        removing(network.remove)
 
 
-def _ignoring_missing(action: Any) -> None:
+def removing(action: Callable[[], None]) -> None:
+    """Remove something that an interrupt may be removing too: gone, being removed, or (a network) not empty yet.
+
+    What is still there when the run ends is removed then.
+    """
     try:
         action()
-    except NotFound:
-        pass
     except APIError as error:
-        if error.status_code != 409:  # a removal of the same thing is already under way
+        if error.status_code not in (403, 404, 409):
             raise
 
 
