@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rejeu.ansible.playbook import Project
 from rejeu.evidence import RunFolder
 from rejeu.matrix import Matrix
+from rejeu.plan import State
 from rejeu.targets.engine import Engine
 
 # (name of the cell, what it is doing now)
@@ -27,8 +28,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Context:
-    """``images`` maps a target to its bare image; ``peer_image`` is the neighbours'. ``key`` digests what may not be
-    stored: it lives as long as the run."""
+    """``images`` maps a target to its bare image; ``peer_image`` is the neighbours'. ``awaited`` are the states that
+    cells of this run start from. ``key`` digests what may not be stored: it lives as long as the run."""
 
     matrix: Matrix
     project: Project
@@ -37,5 +38,6 @@ class Context:
     peer_image: str
     runs: RunFolder
     options: Options
+    awaited: frozenset[tuple[str, State]] = frozenset()
     report: Report = lambda _cell, _phase: None
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

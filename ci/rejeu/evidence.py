@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rejeu.plan import Cell
+from rejeu.results import CellResult
 from rejeu.secrets import find_leaks, redact
 from rejeu.values import Finding, Kind
 
@@ -40,6 +42,18 @@ class RunFolder:
                 continue
             return path
         raise FileExistsError(self.path / cell.name)
+
+    def record(self, result: CellResult) -> None:
+        """Add a cell that has ended to ``cells.jsonl``: its verdicts, and where its seconds went."""
+        line = {
+            "cell": result.cell.name,
+            "status": result.status,
+            "seconds": round(result.seconds, 3),
+            "ansible_seconds": round(result.ansible_seconds, 3),
+            "assertions": {assertion.name: assertion.status for assertion in result.assertions},
+        }
+        with (self.path / "cells.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
     def relative(self, path: Path) -> str:
         return str(path.relative_to(self.checkout))

@@ -99,7 +99,7 @@ class ProbeSpec(_Model):
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> Self:
-        if self.type in ("tcp", "ssh") and not self.port:
+        if self.type != "ping" and not self.port:
             raise ValueError(f"a {self.type} probe needs a port")
         if self.type == "sql" and self.vantage is not Vantage.TARGET:
             raise ValueError("a sql probe asks the server's Unix socket: its vantage is `target`")

@@ -50,6 +50,13 @@ def tags_of(step: str) -> tuple[str, ...]:
     return () if step == SITE else (step,)
 
 
+def awaited(cells: Iterable[Cell]) -> frozenset[tuple[str, State]]:
+    """The states of targets that ``cells`` start from, and those that these in turn are converged from."""
+    return frozenset(
+        (cell.target, cell.starts_from[:length]) for cell in cells for length in range(1, len(cell.starts_from) + 1)
+    )
+
+
 def standing(matrix: Matrix, state: State) -> tuple[str, ...]:
     """The domains that have converged in ``state``."""
     return ordered(matrix) if SITE in state else tuple(name for name in ordered(matrix) if name in state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -52,7 +52,9 @@ class Progress:
         with self._lock:
             self._ended[result.cell.name] = (result.status, result.seconds)
             self._phases.pop(result.cell.name, None)
-        self.line(f"{result.cell.name}: {result.status} in {result.seconds:.1f} s", STYLES[result.status])
+        privileges = f" (privileges: {result.privileges})" if result.privileges else ""
+        line = f"{result.cell.name}: {result.status} in {result.seconds:.1f} s{privileges}"
+        self.line(line, STYLES[result.status])
 
     def line(self, text: str, style: str = "") -> None:
         stamp = datetime.now(UTC).strftime("%H:%M:%S")
@@ -76,38 +78,3 @@ class Progress:
             passed = sum(status is Status.PASSED for status, _ in self._ended.values())
             table.caption = f"{passed} passed, {len(self._ended) - passed} not, {len(self._phases)} running"
         return table
-
-
-def summarise(console: Console, results: Sequence[CellResult], *, session: str, strict: bool) -> None:
-    """What failed, which task did it, and how to run just that cell again."""
-    from rejeu.wording import described
-
-    for result in results:
-        for assertion in result.assertions:
-            shown = assertion.findings if assertion.status in (Status.FAILED, Status.PASSED) else ()
-            if assertion.status is Status.FAILED or assertion.status is Status.ERROR:
-                heading = f"{assertion.status}: {result.cell.name} · {assertion.name}"
-                console.print(Text(heading, style=STYLES[assertion.status]), soft_wrap=True)
-                if assertion.reason:
-                    console.print(Text(f"    {assertion.reason}"), soft_wrap=True)
-            for finding in shown:
-                prefix = "    " if assertion.status is Status.FAILED else f"warning: {result.cell.name} · "
-                console.print(Text(f"{prefix}{described(finding)}"), soft_wrap=True)
-        for note in result.notes:
-            console.print(Text(f"{result.cell.name}: {note}"), soft_wrap=True)
-        if result.status in (Status.FAILED, Status.ERROR):
-            flags = " --strict" if strict else ""
-            again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
-            console.print(Text(f"    evidence: {result.evidence or 'none'} · again: {again}"), soft_wrap=True)
-    reasons = {
-        (r.cell.target, a.reason) for r in results for a in r.assertions if a.status is Status.SKIPPED and not a.seconds
-    }
-    for target, reason in sorted(reasons):
-        if any(r.cell.target == target and r.status is Status.SKIPPED for r in results):
-            console.print(Text(f"skipped: {target}: {reason}", style=STYLES[Status.SKIPPED]), soft_wrap=True)
-
-
-def tally(results: Sequence[CellResult]) -> str:
-    """``8 cells: 6 passed, 1 failed, 0 error, 1 skipped``."""
-    counts = {status: sum(result.status is status for result in results) for status in Status}
-    return f"{len(results)} cells: " + ", ".join(f"{count} {status}" for status, count in counts.items())

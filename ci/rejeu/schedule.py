@@ -38,7 +38,7 @@ def jobs(cells: Sequence[Cell], stands: Callable[[str, State], bool]) -> list[Jo
             return frozenset()
         if maker := makers.get((target, state)):
             return frozenset({maker.name})
-        name = f"{Check.CONVERGE}.{target}.{'+'.join(state)}"
+        name = f"{Check.CONVERGE}.{target}.{'.'.join(state)}"
         if name not in made:
             made[name] = Job(name, None, target, state, need(target, state[:-1]))
         return frozenset({name})

@@ -24,11 +24,12 @@ from rejeu.context import Context, Options
 from rejeu.errors import RejeuError, UnavailableError
 from rejeu.evidence import RunFolder
 from rejeu.matrix import Matrix
-from rejeu.plan import Cell, Check
+from rejeu.plan import Cell, Check, awaited
 from rejeu.processes import interrupt_all
-from rejeu.progress import Progress, summarise, tally
+from rejeu.progress import Progress
 from rejeu.results import Assertion, CellResult, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
+from rejeu.summary import summarise, tally
 from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 from rejeu.values import PlannedTask
@@ -117,7 +118,7 @@ class Session:
         for cell in self.cells:
             if cell.target in refusals:
                 skipped = Assertion.skipped("the target can be had", refusals[cell.target])
-                self._conclude(CellResult(cell, (skipped,)), lock, progress)
+                self._conclude(CellResult(cell, (skipped,)), runs, lock, progress)
         cells = [cell for cell in self.cells if cell.target in images]
         if not cells:
             return
@@ -129,13 +130,14 @@ class Session:
             peer_image=self._image(engine, "peer", _PEER),
             runs=runs,
             options=self.options,
+            awaited=awaited(self.cells),
             report=progress.report,
         )
         layers = Layers.of(engine.client, project)
 
         def work(job: schedule.Job) -> None:
             if job.cell is not None:
-                self._conclude(run_cell(context, layers, planned, job.cell), lock, progress)
+                self._conclude(run_cell(context, layers, planned, job.cell), runs, lock, progress)
                 return
             try:
                 converge_layer(context, layers, job.target, job.state)
@@ -152,9 +154,10 @@ class Session:
 
         schedule.run(schedule.jobs(cells, stands), work, schedule.workers(os.environ), abort)
 
-    def _conclude(self, result: CellResult, lock: threading.Lock, progress: Progress) -> None:
+    def _conclude(self, result: CellResult, runs: RunFolder, lock: threading.Lock, progress: Progress) -> None:
         with lock:
             self.results.append(result)
+            runs.record(result)
         progress.finish(result)
 
     def _images(self, engine: Engine, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:

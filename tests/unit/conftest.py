@@ -62,7 +62,6 @@ domains:
     roles: [postgresql]
     families: [database]
     requires:
-      - base
       - vpn
     footprint:
       files: ["/etc/postgresql/**", "/etc/shared.conf"]

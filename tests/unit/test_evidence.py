@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from rejeu.evidence import RunFolder, judge_secrets, write_compressed
 from rejeu.plan import Cell, Check
-from rejeu.values import Kind
+from rejeu.results import Assertion, CellResult
+from rejeu.values import Finding, Kind
 
 CELL = Cell(Check.IDEMPOTENCE, "debian-12", "base")
 VALUES = {"app_password": "s3cret-value", "other": "another-one"}
@@ -26,6 +28,22 @@ def test_a_cell_that_is_run_again_overwrites_nothing(tmp_path: Path) -> None:
     folders = [run.cell(CELL) for _ in range(3)]
     assert [folder.name for folder in folders] == [CELL.name, f"{CELL.name}.2", f"{CELL.name}.3"]
     assert all(folder.is_dir() for folder in folders)
+
+
+def test_every_cell_that_ended_is_a_line_of_the_run(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path)
+    reported = Assertion.judged("replay reports no change", [Finding(Kind.CONTENT, "/x", "changed")], strict=False)
+    run.record(CellResult(CELL, (Assertion.judged("converged", [], strict=False), reported), 40.12345, 31.5))
+    run.record(CellResult(CELL, (Assertion.skipped("the target can be had", "no registry"),)))
+    one, two = [json.loads(line) for line in (run.path / "cells.jsonl").read_text().splitlines()]
+    assert one == {
+        "cell": "idempotence.debian-12.base",
+        "status": "failed",
+        "seconds": 40.123,
+        "ansible_seconds": 31.5,
+        "assertions": {"converged": "passed", "replay reports no change": "failed"},
+    }
+    assert (two["status"], two["seconds"]) == ("skipped", 0)
 
 
 def test_compressed_evidence_comes_back(tmp_path: Path) -> None:

@@ -77,6 +77,21 @@ def test_an_isolation_cell_starts_from_everything(matrix: Matrix) -> None:
 
 
 @pytest.mark.parametrize(
+    ("chosen", "states"),
+    [
+        (("base",), set()),
+        (("network",), {("base",)}),
+        # `base` is not chosen here, but what is converged for the cell begins with it.
+        (("postgresql",), {("base",), ("base", "vpn")}),
+        (("site",), set()),
+    ],
+)
+def test_the_states_that_cells_wait_for(matrix: Matrix, chosen: tuple[str, ...], states: set[tuple[str, ...]]) -> None:
+    cells = plan.idempotence(matrix, ["debian-13"], chosen)
+    assert plan.awaited(cells) == {("debian-13", state) for state in states}
+
+
+@pytest.mark.parametrize(
     ("state", "domains"), [((), ()), (("base", "vpn"), ("base", "vpn")), (("site",), ORDER), (("vpn",), ("vpn",))]
 )
 def test_what_stands_in_a_state(matrix: Matrix, state: tuple[str, ...], domains: tuple[str, ...]) -> None:

@@ -175,7 +175,7 @@ def test_a_run_that_fails_gives_its_code(project: Project) -> None:
 
 def test_the_task_that_runs_now_is_told_as_it_starts(tmp_path: Path) -> None:
     def line(event: str, name: str) -> str:
-        return json.dumps({"event": event, "task": {"name": name}}) + "\n"
+        return json.dumps({"event": event, "task": {"name": name}}, ensure_ascii=False) + "\n"
 
     path = tmp_path / "events.jsonl"
     told: list[str] = []

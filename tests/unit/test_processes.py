@@ -69,7 +69,18 @@ def test_the_exit_code_and_the_output_are_kept(tmp_path: Path) -> None:
 
 
 def test_nothing_is_read_from_the_terminal(tmp_path: Path) -> None:
-    assert call(["cat"], log=tmp_path / "run.log", cwd=tmp_path, env={"PATH": os.environ["PATH"]}) == 0
+    reading, typing = os.pipe()
+    terminal = os.dup(0)
+    os.write(typing, b"typed\n")
+    os.close(typing)
+    os.dup2(reading, 0)
+    try:
+        call(["cat"], log=tmp_path / "run.log", cwd=tmp_path, env={"PATH": os.environ["PATH"]})
+    finally:
+        os.dup2(terminal, 0)
+        os.close(terminal)
+        os.close(reading)
+    assert (tmp_path / "run.log").read_text() == "$ cat\n"
 
 
 def test_an_interrupt_ends_the_child_and_its_children(child: Child) -> None:

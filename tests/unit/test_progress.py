@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from rejeu.plan import Cell, Check
-from rejeu.progress import Progress, summarise, tally
+from rejeu.progress import Progress
 from rejeu.results import Assertion, CellResult, Status
+from rejeu.summary import summarise, tally
 from rejeu.values import Facet, Finding, How, Kind, Task, TaskRun, TaskStatus
 from rejeu.wording import described, where
 
@@ -78,8 +79,8 @@ def test_a_failure_names_the_task_and_how_to_run_the_cell_again() -> None:
     assert summary([result], strict=True).splitlines() == [
         "failed: idempotence.debian-12.base · state unchanged",
         "    [content] /etc/x: 1 line [red] · roles/base/tasks/main.yml:7 (window) · unreported: Ansible said ok",
-        "idempotence.debian-12.base: kept: docker exec -it x bash",
         "    evidence: .rejeu/runs/1/x · again: nox -s idempotence -- --target debian-12 --domain base --strict",
+        "idempotence.debian-12.base: kept: docker exec -it x bash",
     ]
 
 
@@ -92,10 +93,16 @@ def test_a_line_of_the_summary_is_not_folded() -> None:
     )
 
 
-def test_an_error_says_why_it_could_not_be_judged() -> None:
-    printed = summary([CellResult(CELL, (Assertion.unjudged("converged", "the prober was lost"),))])
-    assert "error: idempotence.debian-12.base · converged\n    the prober was lost\n" in printed
-    assert "evidence: none" in printed
+def test_an_error_says_once_why_it_could_not_be_judged() -> None:
+    lost = [Assertion.unjudged(name, "the prober was lost") for name in ("converged", "state unchanged")]
+    stalled = Assertion.unjudged("services stayed available", "the harness stalled")
+    assert summary([CellResult(CELL, (*lost, stalled))]).splitlines() == [
+        "error: idempotence.debian-12.base · the prober was lost",
+        "    not judged: converged, state unchanged",
+        "error: idempotence.debian-12.base · the harness stalled",
+        "    not judged: services stayed available",
+        "    evidence: none · again: nox -s idempotence -- --target debian-12 --domain base",
+    ]
 
 
 def test_a_warning_is_shown_and_asks_for_nothing() -> None:

@@ -62,6 +62,19 @@ def test_as_many_run_at_once_as_there_are_workers() -> None:
     assert sorted(met) == [0, 1, 2]
 
 
+def test_what_waits_for_a_running_job_does_not_begin() -> None:
+    began = threading.Event()
+
+    def work(job: Job) -> None:
+        if job.name == "later":
+            began.set()
+        else:
+            assert not began.wait(timeout=0.2)
+
+    schedule.run([job("first"), job("later", "first")], work, 2, nothing)
+    assert began.is_set()
+
+
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
 def test_an_error_aborts_the_others_and_is_raised(error: BaseException) -> None:
     stopped = threading.Event()
@@ -114,9 +127,9 @@ def test_a_state_that_no_cell_leaves_is_converged_once(matrix: Matrix) -> None:
     jobs = schedule.jobs(cells, lambda target, _: target == "debian-13")
     assert {job.name: set(job.after) for job in jobs} == {
         "converge.debian-12.base": set(),
-        "converge.debian-12.base+vpn": {"converge.debian-12.base"},
+        "converge.debian-12.base.vpn": {"converge.debian-12.base"},
         "idempotence.debian-12.firewall": {"converge.debian-12.base"},
-        "idempotence.debian-12.postgresql": {"converge.debian-12.base+vpn"},
+        "idempotence.debian-12.postgresql": {"converge.debian-12.base.vpn"},
         "idempotence.debian-13.firewall": set(),
         "idempotence.debian-13.postgresql": set(),
     }
@@ -126,8 +139,8 @@ def test_a_state_that_no_cell_leaves_is_converged_once(matrix: Matrix) -> None:
 def test_converging_starts_from_the_longest_part_that_stands(matrix: Matrix) -> None:
     cells = plan.idempotence(matrix, ["debian-12"], ["postgresql"])
     assert made(cells, lambda _, state: state == ("base",)) == {
-        "converge.debian-12.base+vpn": set(),
-        "idempotence.debian-12.postgresql": {"converge.debian-12.base+vpn"},
+        "converge.debian-12.base.vpn": set(),
+        "idempotence.debian-12.postgresql": {"converge.debian-12.base.vpn"},
     }
 
 

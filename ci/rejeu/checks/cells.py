@@ -5,20 +5,20 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
-from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks import idempotence, isolation
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines, open_machines
-from rejeu.checks.observation import TimerFired
+from rejeu.checks.observation import Disturbed, Observed
 from rejeu.context import Context
 from rejeu.errors import RejeuError
 from rejeu.evidence import judge_secrets
 from rejeu.plan import Cell, Check, State
 from rejeu.processes import Interrupted, check_interrupted
 from rejeu.results import CellResult
-from rejeu.values import Change, PlannedTask
+from rejeu.values import PlannedTask
 
 NO_LEAK = "no secret in the evidence"
 _ATTEMPTS = 3
@@ -29,14 +29,14 @@ def run_cell(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _attempt(context, layers, planned, cell, last=attempt == _ATTEMPTS)
-        except TimerFired as error:
+        except Disturbed as error:
             context.report(cell.name, f"again, since {error}")
-    raise AssertionError("the last attempt does not raise TimerFired")
+    raise AssertionError("the last attempt does not raise Disturbed")
 
 
 def converge_layer(context: Context, layers: Layers, target: str, state: State) -> None:
     """Make ``state`` stand as an image, for cells that start from it. Raises RejeuError where it does not converge."""
-    step = Cell(Check.CONVERGE, target, "+".join(state), state[:-1])
+    step = Cell(Check.CONVERGE, target, ".".join(state), state[:-1])
     with open_machines(context, step, _image(context, layers, step), last_attempt=True) as machines:
         play = machines.play(state[-1], "converge")
         if play.code != 0:
@@ -48,40 +48,40 @@ def converge_layer(context: Context, layers: Layers, target: str, state: State) 
 def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], cell: Cell, *, last: bool) -> CellResult:
     started = time.monotonic()
     ledger = Ledger(_names(context, cell), strict=context.options.strict)
-    plays: list[PlaybookRun] = []
-    background: list[Change] = []
-    evidence = privileges = ""
+    observed = Observed()
+    folder: Path | None = None
+    privileges = reason = ""
     notes: tuple[str, ...] = ()
     try:
         with open_machines(context, cell, _image(context, layers, cell), last_attempt=last) as machines:
-            evidence = context.runs.relative(machines.folder)
+            folder = machines.folder
             privileges = str(machines.target.privileges)
             if cell.check is Check.IDEMPOTENCE:
-                plays, background = idempotence.check(machines, layers, context.images[cell.target], ledger)
+                idempotence.check(machines, layers, context.images[cell.target], ledger, observed)
             else:
-                plays, background = isolation.check(machines, planned, ledger)
-            notes = _notes(machines)
-        context.report(cell.name, "searching the evidence for secrets")
-        ledger.judge(NO_LEAK, judge_secrets(machines.folder, context.project.secrets.confidential))
-    except (Interrupted, TimerFired):
+                isolation.check(machines, planned, ledger, observed)
+            notes = _notes(machines, observed)
+    except (Interrupted, Disturbed):
         raise
     except RejeuError as error:
-        ledger.abandon(str(error))
+        reason = str(error)
     except Exception as error:
         # An interrupt removes the containers under a cell, which fails it in many ways.
         check_interrupted()
-        ledger.abandon(f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
         (context.runs.path / f"{cell.name}.traceback").write_text(traceback.format_exc())
+    if folder:
+        context.report(cell.name, "searching the evidence for secrets")
+        ledger.judge(NO_LEAK, judge_secrets(folder, context.project.secrets.confidential))
+    ledger.abandon(reason or "the check ended without judging it")
     return CellResult(
         cell=cell,
         assertions=tuple(ledger.assertions),
         seconds=time.monotonic() - started,
-        ansible_seconds=sum(play.end_ns - play.start_ns for play in plays) / 1e9,
-        evidence=evidence,
+        ansible_seconds=sum(play.end_ns - play.start_ns for play in observed.plays) / 1e9,
+        evidence=context.runs.relative(folder) if folder else "",
         privileges=privileges,
-        background=tuple(
-            sorted({f"{change.facet} {change.subject}: {change.detail or change.kind}" for change in background})
-        ),
+        background=tuple(sorted({f"{one.facet} {one.subject}: {one.kind}" for one in observed.background})),
         notes=notes,
     )
 
@@ -105,11 +105,12 @@ def _image(context: Context, layers: Layers, cell: Cell) -> str:
     return found
 
 
-def _notes(machines: Machines) -> tuple[str, ...]:
-    if not machines.context.options.keep:
-        return ()
-    name = machines.target.name
-    return (
-        f"kept: docker exec -it {name} bash",
-        f"remove it with: docker rm -fv {name} {name}-neighbour && docker network rm {name}",
-    )
+def _notes(machines: Machines, observed: Observed) -> tuple[str, ...]:
+    notes = [f"facet {facet} is not observed: {why}" for facet, why in sorted(observed.missing.items())]
+    if observed.unapplied:
+        notes.append(f"kernel settings that are declared and cannot be had here: {', '.join(observed.unapplied)}")
+    if machines.context.options.keep:
+        name = machines.target.name
+        notes.append(f"kept; enter it with: docker exec -it {name} bash")
+        notes.append(f"remove it with: docker rm -fv {name} {name}-neighbour && docker network rm {name}")
+    return tuple(notes)

@@ -9,7 +9,7 @@ from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
-from rejeu.checks.observation import Watch, watch
+from rejeu.checks.observation import Observed, Watch, watch
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_recap, judge_success
@@ -43,31 +43,29 @@ class _Replays:
     outages: list[Finding] = field(default_factory=list)
     empty: list[Finding] = field(default_factory=list)
     stalls: list[str] = field(default_factory=list)
-    background: list[Change] = field(default_factory=list)
     touches: list[Change] = field(default_factory=list)
 
 
-def check(machines: Machines, layers: Layers, image: str, ledger: Ledger) -> tuple[list[PlaybookRun], list[Change]]:
-    """Judge one cell into ``ledger``. Returns the playbook runs and what moved without being held against anyone.
+def check(machines: Machines, layers: Layers, image: str, ledger: Ledger, observed: Observed) -> None:
+    """Judge one cell into ``ledger``.
 
     The converged target is kept as a layer, which stops it: it has to be the last thing done with it.
     """
     cell, options = machines.cell, machines.context.options
-    plays = []
     if cell.starts_from and not options.only_replay:
         settling = machines.play_tags(cell.starts_from, "settle")
-        plays.append(settling)
+        observed.plays.append(settling)
         if not ledger.judge(PORTABLE, _portability(settling)) and settling.code != 0:
             ledger.skip(ASSERTIONS, "the requirements did not converge")
-            return plays, []
+            return
     converge = machines.play(cell.subject, "converge")
-    plays.append(converge)
+    observed.plays.append(converge)
     if not ledger.judge(CONVERGED, judge_success(converge.code, converge.events, "the converge")):
         ledger.skip(ASSERTIONS, "the domain did not converge")
-        return plays, []
+        return
     machines.settle()
-    with watch(machines, cell.reaches) as watching:
-        replays = _replay(machines, watching, plays)
+    with watch(machines, cell.reaches, observed) as watching:
+        replays = _replay(machines, watching)
     ledger.judge(NO_CHANGE_REPORTED, replays.reported)
     ledger.judge(UNCHANGED, replays.state)
     ledger.judge(UNDISTURBED, replays.units)
@@ -76,13 +74,14 @@ def check(machines: Machines, layers: Layers, image: str, ledger: Ledger) -> tup
     else:
         ledger.judge(AVAILABLE, replays.outages)
     ledger.judge(RAN, replays.empty)
-    if not options.keep and not options.only_replay and not layers.find(cell.target, image, cell.reaches):
+    # A run of replays alone is made to be quick: it keeps what its own cells start from, and nothing for later runs.
+    wanted = not options.only_replay or (cell.target, cell.reaches) in machines.context.awaited
+    if wanted and not options.keep and not layers.find(cell.target, image, cell.reaches):
         machines.context.report(cell.name, "keeping the state")
         layers.keep(machines.target, cell.target, image, cell.reaches)
-    return plays, replays.background
 
 
-def _replay(machines: Machines, watching: Watch, plays: list[PlaybookRun]) -> _Replays:
+def _replay(machines: Machines, watching: Watch) -> _Replays:
     cell, options = machines.cell, machines.context.options
     found = _Replays()
     before = watching.snapshot("before")
@@ -93,7 +92,7 @@ def _replay(machines: Machines, watching: Watch, plays: list[PlaybookRun]) -> _R
         start_ns = watching.session.mark()
         play = machines.play(cell.subject, label)
         machines.settle()
-        plays.append(play)
+        watching.observed.plays.append(play)
         after = watching.snapshot(f"after-{label}", since=before)
         _judge_replay(watching, before, after, play, start_ns, found)
         before = after
@@ -106,10 +105,9 @@ def _judge_replay(
     machines = watching.machines
     cell, context = machines.cell, machines.context
     runs = play.events.runs
-    changes, background = watching.moved(before, after)
+    changes = watching.moved(before, after)
     changes += repeated_touches(found.touches, changes)
     found.touches = [change for change in changes if change.kind is Kind.TOUCHED]
-    found.background += background
     findings = to_findings([change for change in changes if change.kind is not Kind.TOUCHED], runs)
     found.units += [finding for finding in findings if finding.facet is Facet.UNITS]
     found.state += [finding for finding in findings if finding.facet is not Facet.UNITS]

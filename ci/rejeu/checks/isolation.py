@@ -9,7 +9,7 @@ from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks import drift
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
-from rejeu.checks.observation import Watch, watch
+from rejeu.checks.observation import Observed, Watch, watch
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.footprint import outside, owners
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_success
@@ -29,14 +29,14 @@ RAN = "exactly the tag's roles ran"
 ASSERTIONS = (SELECTS, SUCCEEDS, REPAIRS, UNTOUCHED, UNCHANGED, UNDISTURBED, AVAILABLE, RAN)
 
 
-def check(machines: Machines, planned: Sequence[PlannedTask], ledger: Ledger) -> tuple[list[PlaybookRun], list[Change]]:
-    """Judge one cell into ``ledger``. Returns the playbook runs and what moved without being held against anyone."""
+def check(machines: Machines, planned: Sequence[PlannedTask], ledger: Ledger, observed: Observed) -> None:
+    """Judge one cell into ``ledger``."""
     context, tag = machines.context, machines.cell.subject
     matrix = context.matrix
     domains = matrix.tags[tag]
     ledger.judge(SELECTS, judge_plan(matrix, tag, planned))
     machines.settle()
-    with watch(machines, (SITE,)) as watching:
+    with watch(machines, (SITE,), observed) as watching:
         clean = watching.snapshot("clean")
         injected = [
             drift.inject(machines.target, name, one) for name, domain in matrix.domains.items() for one in domain.drift
@@ -47,9 +47,10 @@ def check(machines: Machines, planned: Sequence[PlannedTask], ledger: Ledger) ->
         before = watching.control_window(damaged)
         start_ns = watching.session.mark()
         play = machines.play(tag, "tagged")
+        observed.plays.append(play)
         machines.settle()
         after = watching.snapshot("after-tagged", since=before)
-        changes, background = watching.moved(before, after)
+        changes = watching.moved(before, after)
         ledger.judge(SUCCEEDS, judge_success(play.code, play.events, f"`--tags {tag}`"))
         ledger.judge(REPAIRS, drift.judge_repaired(injected, domains, clean, damaged, after))
         ledger.judge(UNTOUCHED, drift.judge_untouched(injected, domains, clean, damaged, after))
@@ -58,7 +59,6 @@ def check(machines: Machines, planned: Sequence[PlannedTask], ledger: Ledger) ->
         ledger.judge(UNDISTURBED, [finding for finding in foreign if finding.facet is Facet.UNITS])
         _judge_availability(watching, domains, play, start_ns, ledger)
         ledger.judge(RAN, judge_hosts(context.project.host, play.events) + judge_executed(matrix, (tag,), play.events))
-    return [play], background
 
 
 def _foreign(matrix: Matrix, domains: Sequence[str], changes: Sequence[Change], play: PlaybookRun) -> list[Finding]:

@@ -133,7 +133,7 @@ def open_machines(context: Context, cell: Cell, image: str, *, last_attempt: boo
             connection = connection_inventory(
                 folder / "connection.yml",
                 context.project,
-                {"ansible_connection": _connection_plugin(), "ansible_host": name, "ansible_user": "root"},
+                {"ansible_connection": connection_plugin(), "ansible_host": name, "ansible_user": "root"},
             )
             yield Machines(context, cell, target, neighbour, folder, connection, last_attempt)
         finally:
@@ -142,6 +142,6 @@ def open_machines(context: Context, cell: Cell, image: str, *, last_attempt: boo
                 neighbour.stop()
 
 
-def _connection_plugin() -> str:
+def connection_plugin() -> str:
     """The client program where there is one: each task's process would import the whole SDK anew, which costs more."""
     return "community.docker.docker" if shutil.which("docker") else "community.docker.docker_api"

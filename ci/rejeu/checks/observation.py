@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 
+from rejeu.ansible.playbook import PlaybookRun
+from rejeu.checks.kernel import unapplied
 from rejeu.checks.machines import Machines
 from rejeu.errors import HarnessError
 from rejeu.evidence import write_compressed
@@ -26,8 +28,23 @@ CONTROL_S = 3.0
 _ANSWER_DEADLINE_S = 60.0
 
 
-class TimerFired(HarnessError):
-    """A calendar timer elapsed while the target was judged: its work would be blamed on the replay."""
+class Disturbed(HarnessError):
+    """Something else happened while the target was judged, so the cell is run again: a calendar timer elapsed, whose
+    work would be blamed on the replay, or the machine stood still, so that a failed probe proves nothing."""
+
+
+@dataclass
+class Observed:
+    """What a cell ran and saw, beside its verdict: for the evidence, and for people.
+
+    ``background`` moved without being held against anyone; ``missing`` are facets whose tool the target lacks;
+    ``unapplied`` are kernel settings that it declares and cannot have.
+    """
+
+    plays: list[PlaybookRun] = field(default_factory=list)
+    background: list[Change] = field(default_factory=list)
+    missing: dict[Facet, str] = field(default_factory=dict)
+    unapplied: tuple[str, ...] = ()
 
 
 @dataclass
@@ -38,6 +55,7 @@ class Watch:
     probes: Sequence[Probe]
     data: tuple[str, ...]
     session: ProbeSession
+    observed: Observed
     control: list[Change] = field(default_factory=list)
 
     def snapshot(self, label: str, since: Snapshot | None = None) -> Snapshot:
@@ -45,6 +63,7 @@ class Watch:
         since_us = since.end_ns // 1000 if since else None
         snapshot = take(self.machines.target, self.machines.context.key, since_us)
         write_compressed(self.machines.folder / f"{label}.snapshot", snapshot.to_bytes())
+        self.observed.missing.update(snapshot.missing)
         return snapshot
 
     def control_window(self, before: Snapshot) -> Snapshot:
@@ -55,22 +74,25 @@ class Watch:
         self.control = compare(before, after)
         return after
 
-    def moved(self, before: Snapshot, after: Snapshot) -> tuple[list[Change], list[Change]]:
-        """What changed from ``before`` to ``after``: for real, and as background."""
+    def moved(self, before: Snapshot, after: Snapshot) -> list[Change]:
+        """What changed from ``before`` to ``after`` for real; the rest goes to the observed background."""
         fired = fired_timers(before, after)
         if fired and not self.machines.last_attempt:
-            raise TimerFired(f"timer {', '.join(fired)} elapsed while the target was judged")
+            raise Disturbed(f"timer {', '.join(fired)} elapsed while the target was judged")
         real, background = separate(compare(before, after), self.control, self.data, triggered_units(after, fired))
-        return real, background
+        self.observed.background += background
+        return real
 
     def outages(
         self, since_ns: int, until_ns: int, runs: Sequence[TaskRun], domains: Sequence[str]
     ) -> tuple[list[Finding], str | None]:
-        """Failures of the probes of ``domains`` in a window, and why it cannot be judged where it cannot."""
+        """Failures of the probes of ``domains`` in a window, and why it cannot be called clean where it cannot."""
         probes = [probe for probe in self.probes if probe.domain in domains]
         judged = availability.judge(self.session.samples(since_ns, until_ns), self.probes, (since_ns, until_ns))
         wanted = {probe.id for probe in probes}
         outages = [outage for outage in judged.outages if outage.probe in wanted]
+        if judged.stalled and not outages and not self.machines.last_attempt:
+            raise Disturbed(f"the harness stalled: {judged.stalled}")
         return availability.findings(outages, probes, lambda at_ns: _run_at(at_ns, runs)), judged.stalled
 
 
@@ -79,7 +101,7 @@ def _run_at(at_ns: int, runs: Sequence[TaskRun]) -> TaskRun | None:
 
 
 @contextmanager
-def watch(machines: Machines, state: State) -> Iterator[Watch]:
+def watch(machines: Machines, state: State, observed: Observed) -> Iterator[Watch]:
     """Start the probes of every domain that stands in ``state``, and wait until all of them answer."""
     matrix = machines.context.matrix
     domains = standing(matrix, state)
@@ -90,6 +112,7 @@ def watch(machines: Machines, state: State) -> Iterator[Watch]:
     machines.context.report(machines.cell.name, "waiting for the probes")
     with ProbeSession.start({vantage: machines.at(vantage) for vantage in Vantage}, probes) as session:
         session.wait_answering(_ANSWER_DEADLINE_S)
-        yield Watch(machines, probes, data, session)
+        observed.unapplied = unapplied(machines.target)
+        yield Watch(machines, probes, data, session, observed)
         check_interrupted()
         write_samples(machines.folder / "probes.jsonl", session.stop())

@@ -1,0 +1,61 @@
+"""The end of a run in words: what failed, which task did it, and how to run just that cell again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from rejeu.progress import STYLES
+from rejeu.results import CellResult, Status
+from rejeu.wording import described
+
+
+def summarise(console: Console, results: Sequence[CellResult], *, session: str, strict: bool) -> None:
+    """Findings first, then what could not be judged, then what was skipped."""
+    for result in results:
+        for line, style in _lines(result, session, strict):
+            console.print(Text(line, style=style), soft_wrap=True)
+    for target, reason in _skipped_targets(results):
+        console.print(Text(f"skipped: {target}: {reason}", style=STYLES[Status.SKIPPED]), soft_wrap=True)
+
+
+def tally(results: Sequence[CellResult]) -> str:
+    """``8 cells: 6 passed, 1 failed, 0 error, 1 skipped``."""
+    counts = {status: sum(result.status is status for result in results) for status in Status}
+    return f"{len(results)} cells: " + ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str, str]]:
+    name = result.cell.name
+    for assertion in result.assertions:
+        if assertion.status is Status.FAILED:
+            yield f"failed: {name} · {assertion.name}", STYLES[Status.FAILED]
+            yield from ((f"    {described(finding)}", "") for finding in assertion.findings)
+        elif assertion.status is Status.PASSED:
+            yield from ((f"warning: {name} · {described(finding)}", "") for finding in assertion.findings)
+    unjudged: dict[str, list[str]] = {}
+    for assertion in result.assertions:
+        if assertion.status is Status.ERROR:
+            unjudged.setdefault(assertion.reason, []).append(assertion.name)
+    for reason, names in unjudged.items():
+        yield f"error: {name} · {reason}", STYLES[Status.ERROR]
+        yield f"    not judged: {', '.join(names)}", ""
+    if result.status in (Status.FAILED, Status.ERROR):
+        flags = " --strict" if strict else ""
+        again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
+        yield f"    evidence: {result.evidence or 'none'} · again: {again}", ""
+    yield from ((f"{name}: {note}", "") for note in result.notes)
+
+
+def _skipped_targets(results: Iterable[CellResult]) -> Sequence[tuple[str, str]]:
+    """One line for a target, however many of its cells were skipped."""
+    return sorted(
+        {
+            (result.cell.target, assertion.reason)
+            for result in results
+            if result.status is Status.SKIPPED
+            for assertion in result.assertions
+        }
+    )
