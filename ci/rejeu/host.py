@@ -7,6 +7,9 @@ from pathlib import Path
 
 from rejeu.values import Finding, Kind
 
+# Stands where results have the name of a target.
+NAME = "host"
+
 _ROOTS = ("kernel", "vm", "fs")
 # The kernel moves these by itself.
 _RESTLESS = {"kernel.ns_last_pid", "kernel.perf_event_max_sample_rate", "kernel.perf_cpu_time_max_percent"}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 
 from rejeu.plan import Cell, Check, State
 
@@ -57,6 +58,7 @@ def by_urgency(pending: Iterable[Job]) -> list[Job]:
         for earlier in job.after & known.keys():
             waiting[earlier].append(job.name)
 
+    @cache
     def depth(name: str) -> int:
         return 1 + max((depth(later) for later in waiting[name]), default=0)
 

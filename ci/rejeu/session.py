@@ -34,8 +34,6 @@ from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 from rejeu.values import PlannedTask
 
-# The neighbours are all alike, whatever the target: one image serves every cell.
-_PEER = "debian-12"
 HOST_UNTOUCHED = "the host's kernel settings are untouched"
 
 
@@ -92,15 +90,16 @@ class Session:
             try:
                 with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine:
                     self._judge(engine, project, runs, planned, progress)
+                if any(result.status is not Status.SKIPPED for result in self.results):
+                    # Otherwise no target ran, and a clean host would make the run look as if something had passed.
+                    self.results.append(_host_result(self.check, before, self.options.strict))
             except Stopped as stopped:
                 progress.line(f"interrupted: {len(self.results)} of {len(self.cells)} cells were judged")
-                junit.write(report, self.results, secrets.confidential)
                 return 128 + stopped.number
-        if any(result.status is not Status.SKIPPED for result in self.results):
-            # Otherwise no target ran, and a clean host would make the run look as if something had passed.
-            self.results.append(_host_result(self.check, before, self.options.strict))
-        junit.write(report, self.results, secrets.confidential)
-        summarise(self.console, self.results, session=self.check, strict=self.options.strict)
+            finally:
+                # However the run ends, what was judged is not lost.
+                junit.write(report, self.results, secrets.confidential)
+        summarise(self.console, self.results, secrets.confidential, session=self.check, strict=self.options.strict)
         line = f"{tally(self.results)} · {runs.relative(report)} · evidence in {runs.relative(runs.path)}"
         self.console.print(line, soft_wrap=True)
         return exit_code(self.results, require_targets=self.require_targets)
@@ -127,7 +126,8 @@ class Session:
             project=project,
             engine=engine,
             images=images,
-            peer_image=self._image(engine, "peer", _PEER),
+            # The neighbours are all alike, whatever the target: one image serves every cell.
+            peer_image=self._image(engine, "peer", next(iter(images))),
             runs=runs,
             options=self.options,
             awaited=awaited(self.cells),
@@ -184,7 +184,7 @@ class Session:
 
 def _host_result(check: Check, before: dict[str, str], strict: bool) -> CellResult:
     findings = host.judge(before, host.settings())
-    return CellResult(Cell(check, "host", "kernel"), (Assertion.judged(HOST_UNTOUCHED, findings, strict=strict),))
+    return CellResult(Cell(check, host.NAME, "kernel"), (Assertion.judged(HOST_UNTOUCHED, findings, strict=strict),))
 
 
 @contextmanager

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
+from rejeu import host
 from rejeu.progress import STYLES
 from rejeu.results import CellResult, Status
+from rejeu.secrets import redact
 from rejeu.wording import described
 
 
-def summarise(console: Console, results: Sequence[CellResult], *, session: str, strict: bool) -> None:
-    """Findings first, then what could not be judged, then what was skipped."""
+def summarise(
+    console: Console, results: Sequence[CellResult], values: Mapping[str, str], *, session: str, strict: bool
+) -> None:
+    """Findings first, then what could not be judged, then what was skipped. ``values`` are blotted out."""
     for result in results:
         for line, style in _lines(result, session, strict):
-            console.print(Text(line, style=style), soft_wrap=True)
+            console.print(Text(redact(line, values), style=style), soft_wrap=True)
     for target, reason in _skipped_targets(results):
         console.print(Text(f"skipped: {target}: {reason}", style=STYLES[Status.SKIPPED]), soft_wrap=True)
 
@@ -42,7 +46,7 @@ def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str
     for reason, names in unjudged.items():
         yield f"error: {name} · {reason}", STYLES[Status.ERROR]
         yield f"    not judged: {', '.join(names)}", ""
-    if result.status in (Status.FAILED, Status.ERROR):
+    if result.status in (Status.FAILED, Status.ERROR) and result.cell.target != host.NAME:
         flags = " --strict" if strict else ""
         again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
         yield f"    evidence: {result.evidence or 'none'} · again: {again}", ""

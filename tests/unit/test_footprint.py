@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rejeu.judge.footprint import matches, outside, owners, owns
+from rejeu.judge.footprint import outside, owners, owns
+from rejeu.judge.patterns import matches
 from rejeu.matrix import Footprint, Matrix
 from rejeu.values import Change, Facet, Kind
 
@@ -21,7 +22,7 @@ def change(facet: Facet, subject: str) -> Change:
     [
         ("/etc/x", ["/etc/x"], ["/etc/x/y", "/etc/xy", "/etc", "/a/etc/x"]),
         ("/etc/*.conf", ["/etc/a.conf", "/etc/.conf"], ["/etc/a/b.conf", "/etc/aXconf", "/etc/a.conf.d"]),
-        ("/etc/**", ["/etc", "/etc/a", "/etc/a/b"], ["/etcetera", "/"]),
+        ("/etc/**", ["/etc/a", "/etc/a/b"], ["/etcetera", "/", "/etc"]),
         ("/etc/**/*.conf", ["/etc/a.conf", "/etc/a/b/c.conf"], ["/etc/a/b", "/etcetera/a.conf"]),
         ("/etc/**.conf", ["/etc/a.conf", "/etc/a/b.conf"], ["/etc.conf", "/etcetera.conf"]),
         ("/etc/a?", ["/etc/ab"], ["/etc/a", "/etc/a/", "/etc/abc"]),
@@ -58,7 +59,8 @@ def test_a_plain_path_is_a_glob_of_itself_alone(one: str) -> None:
 
 @given(path, path)
 def test_two_stars_hold_the_folder_and_all_below_it(folder: str, below: str) -> None:
-    assert matches(folder, [f"{folder}/**"])
+    footprint = Footprint(files=(f"{folder}/**",))
+    assert owns(footprint, change(Facet.FILES, folder))
     assert matches(folder + below, [f"{folder}/**"])
     assert not matches(f"{folder}x{below}", [f"{folder}/**"])
 

@@ -31,7 +31,7 @@ def text_of(console: Console) -> str:
 
 def summary(results: Sequence[CellResult], *, strict: bool = False) -> str:
     printed = console()
-    summarise(printed, results, session="idempotence", strict=strict)
+    summarise(printed, results, {}, session="idempotence", strict=strict)
     return text_of(printed)
 
 

@@ -64,12 +64,13 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
     except (Interrupted, Disturbed):
         raise
     except RejeuError as error:
+        check_interrupted()
         reason = str(error)
     except Exception as error:
         # An interrupt removes the containers under a cell, which fails it in many ways.
         check_interrupted()
         reason = f"{type(error).__name__}: {error}"
-        (context.runs.path / f"{cell.name}.traceback").write_text(traceback.format_exc())
+        ((folder or context.runs.path) / f"{cell.name}.traceback").write_text(traceback.format_exc())
     if folder:
         context.report(cell.name, "searching the evidence for secrets")
         ledger.judge(NO_LEAK, judge_secrets(folder, context.project.secrets.confidential))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from rejeu.judge.patterns import matches
 from rejeu.values import Change, Facet, Kind
 
 
 @dataclass(frozen=True)
 class Toleration:
-    """``patterns`` as in ``is_data``; no ``kinds`` means any."""
+    """``patterns`` as in ``matches``; no ``kinds`` means any."""
 
     reason: str
     facet: Facet
@@ -26,7 +25,7 @@ BUILT_IN = (
     Toleration(
         "records of logins",
         Facet.FILES,
-        ("/run/utmp", "/var/log/[wb]tmp*", "/var/log/lastlog", "/var/lib/{wtmpdb,lastlog}/**"),
+        ("/run/utmp", "/var/log/{w,b}tmp*", "/var/log/lastlog", "/var/lib/{wtmpdb,lastlog}/**"),
     ),
     Toleration(
         "systemd's own bookkeeping; runtime units and drop-ins are not",
@@ -63,41 +62,7 @@ def tolerated(change: Change) -> str | None:
 
 
 def covers(change: Change, patterns: Sequence[str]) -> bool:
-    """``is_data`` for a change: ``/a/**`` covers what is under ``/a``, and that an entry came and went in ``/a``."""
-    return is_data(change.subject, patterns) or (
-        change.kind is Kind.TOUCHED and is_data(f"{change.subject}/", patterns)
+    """``matches`` for a change: ``/a/**`` covers what is under ``/a``, and that an entry came and went in ``/a``."""
+    return matches(change.subject, patterns) or (
+        change.kind is Kind.TOUCHED and matches(f"{change.subject}/", patterns)
     )
-
-
-def is_data(path: str, patterns: Sequence[str]) -> bool:
-    """Whether a pattern matches ``path``, and none that starts with ``!`` does. Their order is of no account.
-
-    ``**`` is any depth, ``*`` and ``?`` stay within a name, ``[ab]`` and ``{a,b}`` are choices.
-    """
-    included = [pattern for pattern in patterns if not pattern.startswith("!")]
-    excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    return any(matches(path, pattern) for pattern in included) and not any(
-        matches(path, pattern) for pattern in excluded
-    )
-
-
-def matches(path: str, pattern: str) -> bool:
-    return _compiled(pattern).fullmatch(path) is not None
-
-
-_TOKENS = re.compile(r"\*\*/|\*\*|\*|\?|\[[^]/]+\]|\{[^{}]*\}|[^*?\[{]+|[\[{]")
-_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-
-
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    def regex(token: str) -> str:
-        if token in _WILDCARDS:
-            return _WILDCARDS[token]
-        if len(token) > 1 and token[0] == "[":
-            return token.replace("[!", "[^")
-        if len(token) > 1 and token[0] == "{":
-            return f"(?:{'|'.join(map(re.escape, token[1:-1].split(',')))})"
-        return re.escape(token)
-
-    return re.compile("".join(map(regex, _TOKENS.findall(pattern))), re.DOTALL)

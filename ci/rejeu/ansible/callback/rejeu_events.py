@@ -91,7 +91,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if fields.get("_ansible_no_log"):
             return "hidden by no_log"
         lines = [part.strip() for part in str(fields.get("msg", "")).splitlines() if part.strip()]
-        return " ".join(lines)[:300]
+        return " ".join(lines)
 
 
 # ansible-core 2.19 renamed these; the underscored ones warn there and are all that older releases have.
