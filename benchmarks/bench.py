@@ -37,6 +37,7 @@ _PACKAGES = ("ansible-core", "molecule", "molecule-plugins")
 @click.option(
     "--domain",
     "domains",
+    type=click.Choice(DOMAINS),
     multiple=True,
     default=DOMAINS,
     show_default=True,
@@ -46,6 +47,8 @@ def main(sections: tuple[str, ...], pairs: int, domains: tuple[str, ...]) -> Non
     """Measure rejeu against bare ansible-playbook and against Molecule, and time the whole matrix."""
     signal.signal(signal.SIGTERM, _exit)
     console = Console(highlight=False)
+    written = CHECKOUT / "reports" / "bench.json"
+    written.unlink(missing_ok=True)  # or the figures of an earlier run would pass for this one's
     try:
         with open_workspace(CHECKOUT) as workspace:
             report = _machine(workspace)
@@ -53,7 +56,7 @@ def main(sections: tuple[str, ...], pairs: int, domains: tuple[str, ...]) -> Non
             for section in _measure(workspace, sections or SECTIONS, pairs, domains, console):
                 found.append(section)
                 report[section.name] = section.data
-                (CHECKOUT / "reports" / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
+                written.write_text(json.dumps(report, indent=2) + "\n")
     except RejeuError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(error.exit_code)

@@ -31,7 +31,7 @@ def test_a_restart_in_each_run_is_caught(idempotence: Run) -> None:
     assert "no unit disturbed" in idempotence.failures(cell("restarter")), idempotence.output
     text = idempotence.text(cell("restarter"), "no unit disturbed")
     assert "restarter.service" in text
-    assert "infra/ansible/roles/restarter/tasks/main.yml:15" in text
+    assert "infra/ansible/roles/restarter/tasks/main.yml:17" in text
 
 
 def test_an_empty_run_is_never_green(idempotence: Run) -> None:

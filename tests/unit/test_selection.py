@@ -139,6 +139,7 @@ def test_without_a_tag_every_role_must_run(matrix: Matrix) -> None:
         ran("wireguard", TaskStatus.SKIPPED),
         ran("wireguard", handler=True),
         ran("wireguard", action="ansible.builtin.validate_argument_spec"),
+        ran("wireguard", action="ansible.builtin.include_tasks"),
         ran("", action="ansible.builtin.gather_facts"),
         ran("wireguard", name="Read the packages"),
     ],
