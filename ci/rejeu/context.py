@@ -29,7 +29,7 @@ class Options:
 @dataclass(frozen=True)
 class Context:
     """``images`` maps a target to its bare image; ``peer_image`` is the neighbours'. ``awaited`` are the states that
-    cells of this run start from. ``key`` digests what may not be stored: it lives as long as the run."""
+    cells of this run or a later one start from. ``key`` digests what may not be stored: it lives as long as the run."""
 
     matrix: Matrix
     project: Project

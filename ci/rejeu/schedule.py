@@ -25,14 +25,16 @@ class Job:
     after: frozenset[str]
 
 
-def jobs(cells: Sequence[Cell], stands: Callable[[str, State], bool]) -> list[Job]:
+def jobs(cells: Sequence[Cell], stands: Callable[[str, State], bool], *, cells_leave_states: bool = True) -> list[Job]:
     """The jobs that judge ``cells``. ``stands`` tells whether a state of a target is there already.
 
     A cell that starts from a state waits for the cell that leaves it; where no cell of this run does, the state is
-    converged for itself, from the longest part of it that stands.
+    converged for itself, from the longest part of it that stands. A cell whose machines are kept leaves no state.
     """
     made: dict[str, Job] = {}
-    makers = {(cell.target, cell.reaches): cell for cell in cells if cell.check is Check.IDEMPOTENCE}
+    makers = {
+        (cell.target, cell.reaches): cell for cell in cells if cell.check is Check.IDEMPOTENCE and cells_leave_states
+    }
 
     def need(target: str, state: State) -> frozenset[str]:
         if not state or stands(target, state):

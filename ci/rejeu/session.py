@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from rejeu.context import Context, Options
 from rejeu.errors import RejeuError, UnavailableError
 from rejeu.evidence import RunFolder
 from rejeu.matrix import Matrix
-from rejeu.plan import Cell, Check, awaited
+from rejeu.plan import Cell, Check, awaited, idempotence, isolation
 from rejeu.processes import interrupt_all
 from rejeu.progress import Progress
 from rejeu.results import Assertion, CellResult, Status, exit_code
@@ -130,7 +130,7 @@ class Session:
             peer_image=self._image(engine, "peer", next(iter(images))),
             runs=runs,
             options=self.options,
-            awaited=awaited(self.cells),
+            awaited=awaited(self._possible(images)),
             report=progress.report,
         )
         layers = Layers.of(engine.client, project)
@@ -152,7 +152,18 @@ class Session:
         def stands(target: str, state: tuple[str, ...]) -> bool:
             return layers.find(target, images[target], state) is not None
 
-        schedule.run(schedule.jobs(cells, stands), work, schedule.workers(os.environ), abort)
+        schedule.run(
+            schedule.jobs(cells, stands, cells_leave_states=not self.options.keep),
+            work,
+            schedule.workers(os.environ),
+            abort,
+        )
+
+    def _possible(self, images: Mapping[str, str]) -> Sequence[Cell]:
+        """The cells whose starting states are kept: those of any run, or of this one alone where it is to be quick."""
+        if self.options.only_replay:
+            return self.cells
+        return [*idempotence(self.matrix, list(images), ()), *isolation(self.matrix, list(images), ())]
 
     def _conclude(self, result: CellResult, runs: RunFolder, lock: threading.Lock, progress: Progress) -> None:
         with lock:

@@ -15,6 +15,9 @@ import pytest
 from docker.errors import DockerException
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
 
+from rejeu.checks.layers import LAYER
+from rejeu.targets.images import digest
+
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
 
@@ -81,8 +84,12 @@ def new_checkout(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return new_checkout(tmp_path_factory.mktemp("toy"))
+def toy(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[Path]:
+    checkout = new_checkout(tmp_path_factory.mktemp("toy").resolve())
+    yield checkout
+    for image in engine.images.list(filters={"label": LAYER}):
+        if image.labels[LAYER].startswith(f"{digest(str(checkout))}/"):
+            engine.images.remove(image.id, force=True)
 
 
 @pytest.fixture(scope="session")

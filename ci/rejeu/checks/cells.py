@@ -37,7 +37,7 @@ def run_cell(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
 def converge_layer(context: Context, layers: Layers, target: str, state: State) -> None:
     """Make ``state`` stand as an image, for cells that start from it. Raises RejeuError where it does not converge."""
     step = Cell(Check.CONVERGE, target, ".".join(state), state[:-1])
-    with open_machines(context, step, _image(context, layers, step), last_attempt=True) as machines:
+    with open_machines(context, step, _image(context, layers, step), keep=False, last_attempt=True) as machines:
         play = machines.play(state[-1], "converge")
         if play.code != 0:
             raise RejeuError(f"{step.name} failed; see {context.runs.relative(play.log)}")
@@ -53,7 +53,9 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
     privileges = reason = ""
     notes: tuple[str, ...] = ()
     try:
-        with open_machines(context, cell, _image(context, layers, cell), last_attempt=last) as machines:
+        with open_machines(
+            context, cell, _image(context, layers, cell), keep=context.options.keep, last_attempt=last
+        ) as machines:
             folder = machines.folder
             privileges = str(machines.target.privileges)
             if cell.check is Check.IDEMPOTENCE:

@@ -74,9 +74,8 @@ def check(machines: Machines, layers: Layers, image: str, ledger: Ledger, observ
     else:
         ledger.judge(AVAILABLE, replays.outages)
     ledger.judge(RAN, replays.empty)
-    # A run of replays alone is made to be quick: it keeps what its own cells start from, and nothing for later runs.
-    wanted = not options.only_replay or (cell.target, cell.reaches) in machines.context.awaited
-    if wanted and not options.keep and not layers.find(cell.target, image, cell.reaches):
+    wanted = (cell.target, cell.reaches) in machines.context.awaited and not options.keep
+    if wanted and not layers.find(cell.target, image, cell.reaches):
         machines.context.report(cell.name, "keeping the state")
         layers.keep(machines.target, cell.target, image, cell.reaches)
 

@@ -109,11 +109,10 @@ class Machines:
 
 
 @contextmanager
-def open_machines(context: Context, cell: Cell, image: str, *, last_attempt: bool) -> Iterator[Machines]:
-    """Start a cell's machines from ``image`` and remove them at the end, or leave them where ``--keep`` asks."""
+def open_machines(context: Context, cell: Cell, image: str, *, keep: bool, last_attempt: bool) -> Iterator[Machines]:
+    """Start a cell's machines from ``image``, and remove them at the end unless they are to be kept."""
     folder = context.runs.cell(cell)
     name = f"rejeu-{context.engine.run}-{folder.name}"
-    keep = context.options.keep
     context.report(cell.name, "start")
     with context.engine.network(name, keep=keep) as network:
         target = SystemdTarget(context.engine, image, name=name, network=network)
