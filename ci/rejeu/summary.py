@@ -21,6 +21,9 @@ def summarise(
     for result in results:
         for line, style in _lines(result, session, strict):
             console.print(Text(redact(line, values), style=style), soft_wrap=True)
+    for note, names in _notes(results).items():
+        where = names[0] if len(names) == 1 else f"{len(names)} cells"
+        console.print(Text(redact(f"note: {where}: {note}", values)), soft_wrap=True)
     for target, reason in _skipped_targets(results):
         console.print(Text(f"skipped: {target}: {reason}", style=STYLES[Status.SKIPPED]), soft_wrap=True)
 
@@ -50,7 +53,15 @@ def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str
         flags = " --strict" if strict else ""
         again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
         yield f"    evidence: {result.evidence or 'none'} · again: {again}", ""
-    yield from ((f"{name}: {note}", "") for note in result.notes)
+
+
+def _notes(results: Iterable[CellResult]) -> Mapping[str, Sequence[str]]:
+    """What many cells say is said once."""
+    names: dict[str, list[str]] = {}
+    for result in results:
+        for note in result.notes:
+            names.setdefault(note, []).append(result.cell.name)
+    return names
 
 
 def _skipped_targets(results: Iterable[CellResult]) -> Sequence[tuple[str, str]]:

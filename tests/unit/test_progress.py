@@ -80,7 +80,7 @@ def test_a_failure_names_the_task_and_how_to_run_the_cell_again() -> None:
         "failed: idempotence.debian-12.base · state unchanged",
         "    [content] /etc/x: 1 line [red] · roles/base/tasks/main.yml:7 (window) · unreported: Ansible said ok",
         "    evidence: .rejeu/runs/1/x · again: nox -s idempotence -- --target debian-12 --domain base --strict",
-        "idempotence.debian-12.base: kept: docker exec -it x bash",
+        "note: idempotence.debian-12.base: kept: docker exec -it x bash",
     ]
 
 
