@@ -49,7 +49,7 @@ class Workspace:
     def image(self, recipe: str, target: str) -> str:
         """Make an image now, so that no measured run has to. Raises UnavailableError."""
         folder = self.project.checkout / "ci" / "images" / recipe
-        return ensure(self.engine.client, folder, self.matrix.targets[target], f"{recipe}-{target}")
+        return ensure(self.engine.client, folder, self.matrix.targets[target], f"{recipe}-{target}", self.log)
 
     def available_targets(self) -> tuple[str, ...]:
         """Targets whose image can be had here."""

@@ -70,12 +70,12 @@ class CellResult:
 
     @property
     def status(self) -> Status:
-        """The worst of its assertions; no assertion at all is an error, never green."""
+        """The worst of its assertions, and skipped where none was judged; no assertion at all is an error."""
         statuses = {assertion.status for assertion in self.assertions}
-        for status in (Status.ERROR, Status.FAILED, Status.SKIPPED):
+        for status in (Status.ERROR, Status.FAILED, Status.PASSED, Status.SKIPPED):
             if status in statuses:
                 return status
-        return Status.PASSED if statuses else Status.ERROR
+        return Status.ERROR
 
     @property
     def findings(self) -> tuple[Finding, ...]:

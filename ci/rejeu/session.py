@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -34,6 +34,7 @@ from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 from rejeu.values import PlannedTask
 
+PLAYBOOKS_UNTOUCHED = "the playbooks stayed as they were"
 HOST_UNTOUCHED = "the host's kernel settings are untouched"
 
 
@@ -88,8 +89,8 @@ class Session:
         before = host.settings()
         with Progress(self.console) as progress:
             try:
-                with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine:
-                    self._judge(engine, project, runs, planned, progress)
+                with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine, ExitStack() as cleanup:
+                    self._judge(engine, project, runs, planned, progress, cleanup)
                 if any(result.status is not Status.SKIPPED for result in self.results):
                     # Otherwise no target ran, and a clean host would make the run look as if something had passed.
                     self.results.append(_host_result(self.check, before, self.options.strict))
@@ -111,8 +112,9 @@ class Session:
         runs: RunFolder,
         planned: Sequence[PlannedTask],
         progress: Progress,
+        cleanup: ExitStack,
     ) -> None:
-        images, refusals = self._images(engine, progress)
+        images, refusals = self._images(engine, runs, progress)
         lock = threading.Lock()
         for cell in self.cells:
             if cell.target in refusals:
@@ -127,13 +129,16 @@ class Session:
             engine=engine,
             images=images,
             # The neighbours are all alike, whatever the target: one image serves every cell.
-            peer_image=self._image(engine, "peer", next(iter(images))),
+            peer_image=self._image(engine, runs, "peer", next(iter(images))),
             runs=runs,
             options=self.options,
             awaited=awaited(self._possible(images)),
             report=progress.report,
         )
         layers = Layers.of(engine.client, project)
+        if project.secrets.origin == "committed":
+            # A kept state holds the secrets that it was converged with: real ones do not outlive the run.
+            cleanup.callback(layers.discard)
 
         def work(job: schedule.Job) -> None:
             if job.cell is not None:
@@ -152,12 +157,9 @@ class Session:
         def stands(target: str, state: tuple[str, ...]) -> bool:
             return layers.find(target, images[target], state) is not None
 
-        schedule.run(
-            schedule.jobs(cells, stands, cells_leave_states=not self.options.keep),
-            work,
-            schedule.workers(os.environ),
-            abort,
-        )
+        jobs = schedule.jobs(cells, stands, cells_leave_states=not self.options.keep)
+        schedule.run(jobs, work, schedule.workers(os.environ), abort)
+        self._conclude(_playbooks_result(self.check, layers), runs, lock, progress)
 
     def _possible(self, images: Mapping[str, str]) -> Sequence[Cell]:
         """The cells whose starting states are kept: those of any run, or of this one alone where it is to be quick."""
@@ -171,7 +173,7 @@ class Session:
             runs.record(result)
         progress.finish(result)
 
-    def _images(self, engine: Engine, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:
+    def _images(self, engine: Engine, runs: RunFolder, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:
         """The image of each target that can be had, and the reason for each that cannot."""
         images: dict[str, str] = {}
         refusals: dict[str, str] = {}
@@ -179,23 +181,37 @@ class Session:
         def make(target: str) -> None:
             with progress.phase(f"image {target}", "making the image"):
                 try:
-                    images[target] = self._image(engine, "target", target)
+                    images[target] = self._image(engine, runs, "target", target)
                 except UnavailableError as error:
                     refusals[target] = str(error)
 
         targets = list(dict.fromkeys(cell.target for cell in self.cells))
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            list(pool.map(make, targets))
-        return images, refusals
+            try:
+                list(pool.map(make, targets))
+            except BaseException:
+                interrupt_all()
+                raise
+        # In the matrix's order, whichever was made first.
+        return {target: images[target] for target in targets if target in images}, refusals
 
-    def _image(self, engine: Engine, recipe: str, target: str) -> str:
+    def _image(self, engine: Engine, runs: RunFolder, recipe: str, target: str) -> str:
         name = f"{recipe}-{target}"
-        return ensure(engine.client, self.checkout / "ci" / "images" / recipe, self.matrix.targets[target], name)
+        folder = self.checkout / "ci" / "images" / recipe
+        return ensure(engine.client, folder, self.matrix.targets[target], name, runs.path / f"image-{name}.log")
 
 
 def _host_result(check: Check, before: dict[str, str], strict: bool) -> CellResult:
     findings = host.judge(before, host.settings())
     return CellResult(Cell(check, host.NAME, "kernel"), (Assertion.judged(HOST_UNTOUCHED, findings, strict=strict),))
+
+
+def _playbooks_result(check: Check, layers: Layers) -> CellResult:
+    cell = Cell(check, host.NAME, "playbooks")
+    if layers.are_current():
+        return CellResult(cell, (Assertion.judged(PLAYBOOKS_UNTOUCHED, (), strict=True),))
+    reason = "the playbooks or secrets were edited while the run was under way, so its cells judged different things"
+    return CellResult(cell, (Assertion.unjudged(PLAYBOOKS_UNTOUCHED, reason),))
 
 
 @contextmanager

@@ -19,13 +19,14 @@ def result(*statuses: Status) -> CellResult:
     [
         ((), E),
         ((P,), P),
-        ((P, S), S),
+        ((P, S), P),
+        ((S, S), S),
         ((S, F, P), F),
         ((F, E), E),
         ((S, E), E),
     ],
 )
-def test_a_cell_is_as_bad_as_its_worst_assertion(statuses: tuple[Status, ...], status: Status) -> None:
+def test_a_cell_is_as_bad_as_its_worst_judged_assertion(statuses: tuple[Status, ...], status: Status) -> None:
     assert result(*statuses).status is status
 
 

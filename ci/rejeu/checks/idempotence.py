@@ -9,7 +9,7 @@ from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
-from rejeu.checks.observation import Observed, Watch, watch
+from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_recap, judge_success
@@ -69,10 +69,7 @@ def check(machines: Machines, layers: Layers, image: str, ledger: Ledger, observ
     ledger.judge(NO_CHANGE_REPORTED, replays.reported)
     ledger.judge(UNCHANGED, replays.state)
     ledger.judge(UNDISTURBED, replays.units)
-    if replays.stalls and not replays.outages:
-        ledger.error(AVAILABLE, f"the harness stalled: {replays.stalls[0]}")
-    else:
-        ledger.judge(AVAILABLE, replays.outages)
+    conclude_availability(ledger, AVAILABLE, watching.probes, replays.outages, replays.stalls)
     ledger.judge(RAN, replays.empty)
     wanted = (cell.target, cell.reaches) in machines.context.awaited and not options.keep
     if wanted and not layers.find(cell.target, image, cell.reaches):

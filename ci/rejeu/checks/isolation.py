@@ -9,7 +9,7 @@ from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks import drift
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
-from rejeu.checks.observation import Observed, Watch, watch
+from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.footprint import outside, owners
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_success
@@ -78,7 +78,5 @@ def _judge_availability(
     may_cut = {other for name in domains for other in matrix.domains[name].may_cut}
     others = [name for name in matrix.domains if name not in domains and name not in may_cut]
     outages, stalled = watching.outages(start_ns, watching.session.mark(), play.events.runs, others)
-    if stalled and not outages:
-        ledger.error(AVAILABLE, f"the harness stalled: {stalled}")
-    else:
-        ledger.judge(AVAILABLE, outages)
+    asked = [probe for probe in watching.probes if probe.domain in others]
+    conclude_availability(ledger, AVAILABLE, asked, outages, [stalled] if stalled else [])

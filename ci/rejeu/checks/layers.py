@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rejeu.ansible.playbook import Project
+from rejeu.errors import HarnessError
 from rejeu.plan import State
 from rejeu.targets.container import SystemdTarget
 from rejeu.targets.images import digest, exists
@@ -20,13 +21,21 @@ class Layers:
     """Names states by what makes them, so that one is used again exactly as long as nothing of it has changed."""
 
     client: Any
+    project: Project
     content: str
-    checkout: str
+    _kept: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, client: Any, project: Project) -> Layers:
-        content = digest(_tree(project.directory), _tree(project.secrets.inventory), version("ansible-core"))
-        return cls(client, content, digest(str(project.checkout)))
+        return cls(client, project, _content(project))
+
+    @property
+    def checkout(self) -> str:
+        return digest(str(self.project.checkout))
+
+    def are_current(self) -> bool:
+        """Is what makes the layers still what it was when their names were made?"""
+        return _content(self.project) == self.content
 
     def tag(self, target: str, image: str, state: State) -> str:
         return f"rejeu/layer-{target}:{digest(self.content, image, *state)}"
@@ -36,14 +45,29 @@ class Layers:
         return tag if exists(self.client, tag) else None
 
     def keep(self, machine: SystemdTarget, target: str, image: str, state: State) -> None:
-        """Commit a converged target, which stops it, and let go of what the same state was before a change."""
+        """Commit a converged target, which stops it, and let go of what the same state was before a change.
+
+        Raises HarnessError where the playbooks were edited meanwhile: the name would promise what is not in it.
+        """
+        if not self.are_current():
+            raise HarnessError("the playbooks or secrets were edited while the run was under way; run it again")
         tag = self.tag(target, image, state)
         label = f"{self.checkout}/{target}/{'+'.join(state)}"
         machine.commit(tag, {LAYER: label})
+        self._kept.append(tag)
         for old in self.client.images.list(filters={"label": f"{LAYER}={label}"}):
             for name in old.tags:
                 if name != tag:
                     self.client.images.remove(name)
+
+    def discard(self) -> None:
+        """Remove what this run has kept."""
+        for tag in self._kept:
+            self.client.images.remove(tag, force=True)
+
+
+def _content(project: Project) -> str:
+    return digest(_tree(project.directory), _tree(project.secrets.inventory), version("ansible-core"))
 
 
 def _tree(folder: Path) -> bytes:

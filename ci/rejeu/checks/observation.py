@@ -9,6 +9,7 @@ from threading import Event
 
 from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks.kernel import unapplied
+from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.errors import HarnessError
 from rejeu.evidence import write_compressed
@@ -116,3 +117,15 @@ def watch(machines: Machines, state: State, observed: Observed) -> Iterator[Watc
         yield Watch(machines, probes, data, session, observed)
         check_interrupted()
         write_samples(machines.folder / "probes.jsonl", session.stop())
+
+
+def conclude_availability(
+    ledger: Ledger, name: str, asked: Sequence[Probe], outages: Sequence[Finding], stalls: Sequence[str]
+) -> None:
+    """An outage is one whatever else happened; without any, a stall proves nothing, and nor does asking nobody."""
+    if not asked:
+        ledger.skip((name,), "no probe is declared for these domains")
+    elif stalls and not outages:
+        ledger.error(name, f"the harness stalled: {stalls[0]}")
+    else:
+        ledger.judge(name, outages)

@@ -19,6 +19,8 @@ class Toleration:
     kinds: frozenset[Kind] = frozenset()
 
 
+_HOMES = ("/root", "/home/*", "/var/lib/*")
+
 # Each entry hides something from every user of every role. Prefer a domain's `data:` or a waiver.
 BUILT_IN = (
     Toleration("the journal grows", Facet.FILES, ("/run/log/journal/**", "/var/log/journal/**")),
@@ -40,7 +42,15 @@ BUILT_IN = (
         Facet.FILES,
         ("/var/lib/systemd/{timers,timesync}/**", "/var/lib/systemd/random-seed"),
     ),
-    Toleration("Ansible's own temporary files", Facet.FILES, ("/**/.ansible", "/**/.ansible{,_async}/**")),
+    Toleration(
+        "Ansible's own temporary files",
+        Facet.FILES,
+        tuple(
+            f"{home}/{path}"
+            for home in _HOMES
+            for path in (".ansible{,_async}", ".ansible/tmp", ".ansible/tmp/**", ".ansible_async/**")
+        ),
+    ),
     Toleration("sudo's time stamps", Facet.FILES, ("/run/sudo/ts/**",)),
     Toleration(
         "lists, caches and locks of apt and dpkg; packages are a facet of their own",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,23 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
 from rejeu.errors import UnavailableError
 from rejeu.matrix import TargetSpec
+from rejeu.processes import call
 
 BUILT = "rejeu.image"
 
 
-def ensure(client: Any, folder: Path, spec: TargetSpec, name: str) -> str:
+def ensure(client: Any, folder: Path, spec: TargetSpec, name: str, log: Path) -> str:
     """The tag of the image that ``folder``'s Containerfile makes for ``spec``, built where it is not there yet.
 
-    ``name`` is the image's name, as in ``target-debian-12``. Raises UnavailableError with the reason.
+    ``name`` is the image's name, as in ``target-debian-12``; ``log`` takes what mmdebstrap says. Raises
+    UnavailableError with the reason.
     """
     recipe = (folder / "Containerfile").read_text()
     key = digest(recipe, spec.model_dump_json())
     tag = f"rejeu/{name}:{key}"
     if exists(client, tag):
         return tag
-    base = _base(client, spec)
+    base = _base(client, spec, log)
     try:
         client.images.build(
             path=str(folder),
@@ -62,7 +64,7 @@ def digest(*parts: str | bytes) -> str:
     return state.hexdigest()[:16]
 
 
-def _base(client: Any, spec: TargetSpec) -> str:
+def _base(client: Any, spec: TargetSpec, log: Path) -> str:
     if exists(client, spec.registry):
         return spec.registry
     try:
@@ -71,10 +73,10 @@ def _base(client: Any, spec: TargetSpec) -> str:
         refusal = str(error.explanation or error).splitlines()[0]
     else:
         return spec.registry
-    return _bootstrap(client, spec, f"{spec.registry} cannot be pulled ({refusal})")
+    return _bootstrap(client, spec, f"{spec.registry} cannot be pulled ({refusal})", log)
 
 
-def _bootstrap(client: Any, spec: TargetSpec, why: str) -> str:
+def _bootstrap(client: Any, spec: TargetSpec, why: str, log: Path) -> str:
     tag = f"rejeu/base-{spec.distribution}:{spec.suite}"
     if exists(client, tag):
         return tag
@@ -83,14 +85,9 @@ def _bootstrap(client: Any, spec: TargetSpec, why: str) -> str:
         raise UnavailableError(f"{why}, and mmdebstrap is not installed to make it from packages")
     with tempfile.TemporaryDirectory(prefix="rejeu-") as scratch:
         root = Path(scratch) / "root.tar"
-        made = subprocess.run(
-            [mmdebstrap, "--quiet", "--variant=minbase", *_keyring(spec), spec.suite, str(root)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if made.returncode != 0:
-            raise UnavailableError(f"{why}, and mmdebstrap {spec.suite} failed: {_first_error(made.stderr)}")
+        argv = [mmdebstrap, "--quiet", "--variant=minbase", *_keyring(spec), spec.suite, str(root)]
+        if call(argv, log=log, cwd=Path(scratch), env=os.environ) != 0:
+            raise UnavailableError(f"{why}, and mmdebstrap {spec.suite} failed: {_first_error(log)}")
         repository, _, version = tag.partition(":")
         client.api.import_image_from_file(str(root), repository=repository, tag=version)
     return tag
@@ -107,7 +104,7 @@ def _build_reason(error: BuildError) -> str:
     return f"{error.msg} (last output: {lines[-1] if lines else 'none'})"
 
 
-def _first_error(stderr: str) -> str:
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("E:")]
-    return (errors or lines or ["without a word"])[0]
+def _first_error(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("E:", "W: Failed"))]
+    return (errors or lines)[0]
