@@ -106,4 +106,8 @@ def _fail(line: str, code: int, debug: bool) -> NoReturn:
 
 
 def main() -> None:
-    commands(prog_name="rejeu")
+    try:
+        commands(prog_name="rejeu", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "rejeu"
+        _fail(f"rejeu: {error.format_message()} (see {command} --help)", ExitCode.USAGE, debug=False)

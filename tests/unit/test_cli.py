@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rejeu.cli import commands
+from rejeu.cli import commands, main
 from rejeu.errors import ConfigError, HarnessError, RejeuError, UnavailableError
 from rejeu.session import Session
 
@@ -147,3 +147,11 @@ def test_debug_gives_the_traceback_and_the_same_code(
     assert result.exit_code == code
     assert result.stderr.startswith("Traceback")
     assert kind in result.stderr
+
+
+def test_wrong_usage_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["rejeu", "idempotence", "--nonsense"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "rejeu: No such option '--nonsense'. (see rejeu idempotence --help)\n"
