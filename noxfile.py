@@ -47,7 +47,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("yamllint", "--strict", ".")
-    session.run("ansible-lint", "--offline", "--profile", "production", env={"ANSIBLE_ROLES_PATH": "infra/ansible/roles"})
+    roles = {"ANSIBLE_ROLES_PATH": "infra/ansible/roles"}
+    session.run("ansible-lint", "--offline", "--profile", "production", env=roles)
     session.run("shellcheck", "scripts/nox", ".ci/run", "ci/rejeu/targets/boot.sh")
 
 
