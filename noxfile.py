@@ -48,7 +48,7 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
     session.run("yamllint", "--strict", ".")
     roles = {"ANSIBLE_ROLES_PATH": "infra/ansible/roles"}
-    session.run("ansible-lint", "--offline", "--profile", "production", env=roles)
+    session.run("ansible-lint", "--offline", "--profile", "production", "infra/ansible", env=roles)
     session.run("shellcheck", "scripts/nox", ".ci/run", "ci/rejeu/targets/boot.sh")
 
 
