@@ -1,3 +1,4 @@
+#!/bin/sh
 # The first thing a target runs: it makes the machine quiet, then becomes systemd.
 set -eu
 
