@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -18,18 +24,38 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("-c", "ci/constraints.txt", "-e", ".", *wanted)
 
 
+def run_rejeu(session: nox.Session, command: str) -> None:
+    """Run a check until it has tidied up, and end with its own exit code.
+
+    `session.run` would kill it half a second after a Ctrl-C, leave it running after a SIGTERM, and turn every code
+    into 1.
+    """
+    install(session)
+    session.log(" ".join(["rejeu", command, *session.posargs]))
+    child = subprocess.Popen([Path(session.bin) / "rejeu", command, *session.posargs])
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    code = child.wait()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    if code:
+        session.log(f"rejeu ended with exit code {code}")
+        sys.exit(code)
+
+
 @nox.session
 def idempotence(session: nox.Session) -> None:
     """Converge every domain on every target, replay it, and prove that nothing moved."""
-    install(session)
-    session.run("rejeu", "idempotence", *session.posargs)
+    run_rejeu(session, "idempotence")
 
 
 @nox.session(name="tags-isolation")
 def tags_isolation(session: nox.Session) -> None:
     """Run every tag on a damaged platform, and prove that it touches its own domains alone."""
-    install(session)
-    session.run("rejeu", "tags-isolation", *session.posargs)
+    run_rejeu(session, "tags-isolation")
 
 
 @nox.session

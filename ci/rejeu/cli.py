@@ -101,13 +101,16 @@ def _run(
 def _fail(line: str, code: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    click.echo(line, err=True)
+    click.echo(" ".join(line.split()), err=True)
     sys.exit(code)
 
 
 def main() -> None:
     try:
         commands(prog_name="rejeu", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rejeu"
         _fail(f"rejeu: {error.format_message()} (see {command} --help)", ExitCode.USAGE, debug=False)

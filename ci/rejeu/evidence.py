@@ -50,6 +50,7 @@ class RunFolder:
             "status": result.status,
             "seconds": round(result.seconds, 3),
             "ansible_seconds": round(result.ansible_seconds, 3),
+            "background": result.background,
             "assertions": {assertion.name: assertion.status for assertion in result.assertions},
         }
         with (self.path / "cells.jsonl").open("a") as file:
@@ -79,7 +80,7 @@ def judge_secrets(folder: Path, values: Mapping[str, str]) -> list[Finding]:
 
 
 def _contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    for path in sorted(folder.rglob("*")):
+    for path in sorted([folder, *folder.rglob("*")]):
         if path.is_file():
             raw = path.read_bytes()
             yield path, gzip.decompress(raw) if path.suffix == COMPRESSED else raw

@@ -17,6 +17,10 @@ from rejeu.wording import described
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+# The whole of it is in the run's cells.jsonl.
+_MOST_BACKGROUND = 20
+
+
 def write(path: Path, results: Iterable[CellResult], values: Mapping[str, str]) -> None:
     """Write ``results`` to ``path`` as one file that any JUnit reader takes. ``values`` are blotted out of it."""
     by_target: dict[str, list[CellResult]] = {}
@@ -41,6 +45,7 @@ def _case(result: CellResult, assertion: Assertion, values: Mapping[str, str]) -
     lines = [f"evidence: {result.evidence}"] if result.evidence else []
     lines += [f"privileges: {result.privileges}"] if result.privileges else []
     lines += [described(finding) for finding in assertion.findings] if assertion.status is Status.PASSED else []
+    lines += [f"background: {moved}" for moved in result.background[:_MOST_BACKGROUND]]
     case = TestCase(
         name=assertion.name,
         classname=result.cell.name,

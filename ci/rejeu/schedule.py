@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+from rejeu.errors import ConfigError
 from rejeu.plan import Cell, Check, State
 
 # What a converged target with its database, and the playbook that runs against it, take at their largest.
@@ -90,9 +92,15 @@ def run(all_jobs: Sequence[Job], work: Callable[[Job], None], workers: int, abor
             raise
 
 
-def workers(environ: Mapping[str, str]) -> int:
+def workers(environ: Mapping[str, str], meminfo: Path = Path("/proc/meminfo")) -> int:
     """How many cells at once: one a core, as far as memory goes. ``REJEU_JOBS`` overrides it."""
     if chosen := environ.get("REJEU_JOBS"):
-        return max(1, int(chosen))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    return max(1, min(os.cpu_count() or 1, memory // _CELL_BYTES))
+        if not chosen.isdecimal() or int(chosen) == 0:
+            raise ConfigError(f"REJEU_JOBS={chosen}: how many cells run at once; set a number from 1 up")
+        return int(chosen)
+    cores = os.cpu_count() or 1
+    if not meminfo.exists():  # the engine is in a virtual machine, whose memory is not ours to see
+        return cores
+    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    available = int(fields["MemAvailable"].split()[0]) * 1024
+    return max(1, min(cores, available // _CELL_BYTES))

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +20,8 @@ from rejeu.ansible.playbook import Project, plan
 from rejeu.checks.cells import converge_layer, run_cell
 from rejeu.checks.layers import Layers
 from rejeu.context import Context, Options
-from rejeu.errors import RejeuError, UnavailableError
-from rejeu.evidence import RunFolder
+from rejeu.errors import UnavailableError
+from rejeu.evidence import RunFolder, judge_secrets
 from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check, awaited, idempotence, isolation
 from rejeu.processes import interrupt_all
@@ -34,6 +33,8 @@ from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 from rejeu.values import PlannedTask
 
+JUDGED = "judged"
+NO_LEAK_ELSEWHERE = "no secret in what the run wrote beside its cells"
 PLAYBOOKS_UNTOUCHED = "the playbooks stayed as they were"
 HOST_UNTOUCHED = "the host's kernel settings are untouched"
 
@@ -68,6 +69,9 @@ class Session:
                 return 128 + stopped.number
 
     def _run(self) -> int:
+        workers = schedule.workers(os.environ)
+        report = self.checkout / "reports" / f"{self.check}.xml"
+        report.unlink(missing_ok=True)  # whatever stops this run, an earlier one's verdict must not stand for it
         platform = self.matrix.platform
         directory = self.checkout / platform.directory
         check_encrypted(directory)
@@ -85,20 +89,27 @@ class Session:
         )
         runs = RunFolder.create(self.checkout)
         planned = plan(project, list(self.matrix.tags), folder=runs.path)
-        report = self.checkout / "reports" / f"{self.check}.xml"
         before = host.settings()
+        unjudged = Assertion.unjudged(JUDGED, "the run ended before")
         with Progress(self.console) as progress:
             try:
                 with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine, ExitStack() as cleanup:
-                    self._judge(engine, project, runs, planned, progress, cleanup)
+                    self._judge(engine, project, runs, planned, progress, cleanup, workers)
                 if any(result.status is not Status.SKIPPED for result in self.results):
                     # Otherwise no target ran, and a clean host would make the run look as if something had passed.
                     self.results.append(_host_result(self.check, before, self.options.strict))
+                    self.results.append(self._search_the_rest(runs, secrets.confidential))
             except Stopped as stopped:
+                unjudged = Assertion.skipped(JUDGED, "interrupted")
                 progress.line(f"interrupted: {len(self.results)} of {len(self.cells)} cells were judged")
                 return 128 + stopped.number
+            except Exception as error:
+                unjudged = Assertion.unjudged(JUDGED, str(error))
+                raise
             finally:
-                # However the run ends, what was judged is not lost.
+                # However the run ends, what was judged is not lost, and what was not is no success.
+                judged = {result.cell for result in self.results}
+                self.results += [CellResult(cell, (unjudged,)) for cell in self.cells if cell not in judged]
                 junit.write(report, self.results, secrets.confidential)
         summarise(self.console, self.results, secrets.confidential, session=self.check, strict=self.options.strict)
         line = f"{tally(self.results)} · {runs.relative(report)} · evidence in {runs.relative(runs.path)}"
@@ -113,6 +124,7 @@ class Session:
         planned: Sequence[PlannedTask],
         progress: Progress,
         cleanup: ExitStack,
+        workers: int,
     ) -> None:
         images, refusals = self._images(engine, runs, progress)
         lock = threading.Lock()
@@ -142,13 +154,10 @@ class Session:
 
         def work(job: schedule.Job) -> None:
             if job.cell is not None:
-                self._conclude(run_cell(context, layers, planned, job.cell), runs, lock, progress)
-                return
-            try:
-                converge_layer(context, layers, job.target, job.state)
-            except RejeuError as error:
-                # The cells that start from it will find that it does not stand, and say so each.
-                progress.line(str(error))
+                result = run_cell(context, layers, planned, job.cell)
+            else:
+                result = converge_layer(context, layers, job.target, job.state)
+            self._conclude(result, runs, lock, progress)
 
         def abort() -> None:
             interrupt_all()
@@ -158,8 +167,17 @@ class Session:
             return layers.find(target, images[target], state) is not None
 
         jobs = schedule.jobs(cells, stands, cells_leave_states=not self.options.keep)
-        schedule.run(jobs, work, schedule.workers(os.environ), abort)
+        schedule.run(jobs, work, workers, abort)
         self._conclude(_playbooks_result(self.check, layers), runs, lock, progress)
+
+    def _search_the_rest(self, runs: RunFolder, values: Mapping[str, str]) -> CellResult:
+        """Cells search their own folders; attempts that were given up, the plan and the images' logs are left."""
+        searched = {self.checkout / result.evidence for result in self.results if result.evidence}
+        found = [
+            one for path in sorted(runs.path.iterdir()) if path not in searched for one in judge_secrets(path, values)
+        ]
+        assertion = Assertion.judged(NO_LEAK_ELSEWHERE, found, strict=self.options.strict)
+        return CellResult(Cell(self.check, host.NAME, "evidence"), (assertion,))
 
     def _possible(self, images: Mapping[str, str]) -> Sequence[Cell]:
         """The cells whose starting states are kept: those of any run, or of this one alone where it is to be quick."""
@@ -178,20 +196,31 @@ class Session:
         images: dict[str, str] = {}
         refusals: dict[str, str] = {}
 
+        failures: list[Exception] = []
+        cores = threading.BoundedSemaphore(os.cpu_count() or 1)
+
         def make(target: str) -> None:
-            with progress.phase(f"image {target}", "making the image"):
+            with cores, progress.phase(f"image {target}", "making the image"):
                 try:
                     images[target] = self._image(engine, runs, "target", target)
                 except UnavailableError as error:
                     refusals[target] = str(error)
+                except Exception as error:
+                    failures.append(error)
 
         targets = list(dict.fromkeys(cell.target for cell in self.cells))
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            try:
-                list(pool.map(make, targets))
-            except BaseException:
-                interrupt_all()
-                raise
+        # Daemons, since nothing ends the engine's own build: an interrupt does not wait for it.
+        makers = [threading.Thread(target=make, args=(target,), daemon=True) for target in targets]
+        try:
+            for maker in makers:
+                maker.start()
+            for maker in makers:
+                maker.join()
+        except BaseException:
+            interrupt_all()
+            raise
+        if failures:
+            raise failures[0]
         # In the matrix's order, whichever was made first.
         return {target: images[target] for target in targets if target in images}, refusals
 

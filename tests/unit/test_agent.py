@@ -93,7 +93,7 @@ def test_text_outside_the_areas_is_not_taken_along(tree: Path) -> None:
         (tree / name / "conf").write_text("x")
         (tree / name / "conf").chmod(0o644)
     rows = agent.walk(str(tree), set(), KEY, areas=(str(tree / "etc"),))
-    texts = {row[0].removeprefix(str(tree)): row[-1] for row in rows if row[1] == "file"}
+    texts = {row[0].removeprefix(str(tree)): row[12] for row in rows if row[1] == "file"}
     assert texts == {"/etc/conf": "x", "/etc2/conf": None}
 
 
@@ -375,3 +375,13 @@ def test_a_tool_that_fails_says_why(
     monkeypatch.setattr(agent, "TOOL_TIMEOUT_S", 0.2 if "sleep" in argv[-1] else 30)
     with pytest.raises(error, match=said):
         agent.run(*argv)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a capability is set by root alone")
+def test_a_capability_shows_in_the_extended_attributes(tree: Path) -> None:
+    tool = tree / "tool"
+    tool.write_text("#!/bin/sh\n")
+    assert look(tree)["/tool"].xattrs is None
+    # cap_net_raw, effective and permitted, in the kernel's own form (linux/capability.h, revision 2).
+    os.setxattr(tool, "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    assert look(tree)["/tool"].xattrs

@@ -69,7 +69,6 @@ def test_data_patterns(path: str, patterns: tuple[str, ...], expected: bool) -> 
         file("/var/lib/apt/lists/x_InRelease", Kind.CREATED),
         file("/var/lib/dpkg/triggers/Lock", Kind.REWRITTEN),
         file("/var/tmp/systemd-private-1a-web.service-aB/tmp", Kind.DELETED),
-        file("/run/rejeu", Kind.CREATED),
         unit("user@1000.service", Kind.RUNTIME),
     ],
 )
@@ -199,3 +198,9 @@ def test_a_touch_that_repeats_is_rewritten() -> None:
     first = [file("/a", Kind.TOUCHED), file("/b", Kind.TOUCHED), file("/c")]
     second = [file("/a", Kind.TOUCHED), file("/c", Kind.TOUCHED), file("/d", Kind.TOUCHED), file("/b")]
     assert [(change.subject, change.kind) for change in repeated_touches(first, second)] == [("/a", Kind.REWRITTEN)]
+
+
+def test_who_may_read_a_services_data_is_nobodys_background() -> None:
+    opened = file("/var/lib/postgresql/15/main", Kind.METADATA)
+    written = file("/var/lib/postgresql/15/main/base/1", Kind.CONTENT)
+    assert separate([opened, written], data=["/var/lib/postgresql/**"]) == ([opened], [written])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rejeu.evidence import RunFolder, judge_secrets, write_compressed
+from rejeu.observe.snapshot import FileEntry, Snapshot
 from rejeu.plan import Cell, Check
 from rejeu.results import Assertion, CellResult
 from rejeu.values import Finding, Kind
@@ -41,6 +42,7 @@ def test_every_cell_that_ended_is_a_line_of_the_run(tmp_path: Path) -> None:
         "status": "failed",
         "seconds": 40.123,
         "ansible_seconds": 31.5,
+        "background": [],
         "assertions": {"converged": "passed", "replay reports no change": "failed"},
     }
     assert (two["status"], two["seconds"]) == ("skipped", 0)
@@ -71,6 +73,14 @@ def test_a_leak_is_found_and_blotted_out(tmp_path: Path, leak: str) -> None:
     assert "secret `app_password` is in run.log" in finding.message
     assert "s3cret" not in finding.message
     assert "«app_password»" in path.read_text()
+    assert judge_secrets(tmp_path, VALUES) == []
+
+
+def test_a_leak_in_the_text_of_a_snapshot_is_found(tmp_path: Path) -> None:
+    entry = FileEntry("/etc/x", "file", 0o644, 0, 0, 12, 1, 0, 0, text="key = s3cret-value\n")
+    snapshot = Snapshot(0, 1, {"/etc/x": entry}, {}, {}, (), (), {}, {})
+    write_compressed(tmp_path / "after.snapshot", snapshot.to_bytes())
+    assert [finding.subject for finding in judge_secrets(tmp_path, VALUES)] == ["app_password"]
     assert judge_secrets(tmp_path, VALUES) == []
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from rejeu.checks.ledger import Ledger
+from rejeu.checks.ledger import ENDED, Ledger
 from rejeu.results import Status
 from rejeu.values import Finding, Kind
 
@@ -67,3 +67,10 @@ def test_an_assertion_takes_the_time_since_the_one_before(monkeypatch: pytest.Mo
     ledger.judge("a", [])
     ledger.judge("b", [])
     assert [assertion.seconds for assertion in ledger.assertions] == [2.5, 0.5]
+
+
+def test_a_failure_after_the_last_verdict_is_not_lost() -> None:
+    ledger = Ledger(["one"], strict=False)
+    ledger.judge("one", [])
+    ledger.abandon("the disk is full")
+    assert [(one.name, one.status) for one in ledger.assertions] == [("one", "passed"), (ENDED, "error")]

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rejeu import plan, schedule
+from rejeu.errors import ConfigError
 from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check, State
 from rejeu.schedule import Job
@@ -181,9 +184,21 @@ def test_every_state_that_is_started_from_stands_or_is_made_before(
         assert job.cell is None or job.cell.check is not Check.CONVERGE
 
 
-@pytest.mark.parametrize(("given", "count"), [("3", 3), ("0", 1)])
-def test_the_number_of_workers_can_be_chosen(given: str, count: int) -> None:
-    assert schedule.workers({"REJEU_JOBS": given}) == count
+def test_the_number_of_workers_can_be_chosen() -> None:
+    assert schedule.workers({"REJEU_JOBS": "3"}) == 3
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5"])
+def test_a_number_of_workers_that_is_none(given: str) -> None:
+    with pytest.raises(ConfigError, match=f"REJEU_JOBS={given}"):
+        schedule.workers({"REJEU_JOBS": given})
+
+
+def test_memory_limits_the_workers(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 99999999 kB\nMemFree: 100 kB\nMemAvailable: 1600000 kB\n")
+    assert schedule.workers({}, meminfo) == 1
+    assert schedule.workers({}, tmp_path / "none") == os.cpu_count()
 
 
 def test_there_is_always_a_worker() -> None:

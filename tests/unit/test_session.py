@@ -55,8 +55,9 @@ def test_a_run_without_a_target_is_not_clean(run: Session) -> None:
 def test_a_run_with_a_target_also_judges_the_host(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = CellResult(run.cells[0], (Assertion("converged", Status.PASSED),))
     monkeypatch.setattr(Session, "_judge", lambda self, *_: self.results.append(passed))
-    assert run.run() == 0
-    assert [suite.name for suite in report(run)] == ["debian-12", "host"]
+    assert run.run() == 4, "a cell that nobody judged is no success"
+    assert [suite.name for suite in report(run)] == ["debian-12", "host", "debian-13"]
+    assert (report(run).errors, report(run).failures) == (1, 0)
 
 
 def interrupt(number: int) -> None:
@@ -74,7 +75,7 @@ def test_an_interrupted_run_writes_what_was_judged(
 
     monkeypatch.setattr(Session, "_judge", judge)
     assert run.run() == code
-    assert report(run).tests == 1
+    assert (report(run).tests, report(run).skipped) == (2, 1)
     assert "interrupted: 1 of 2 cells were judged" in printed(run)
 
 

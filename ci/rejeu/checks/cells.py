@@ -15,6 +15,7 @@ from rejeu.checks.observation import Disturbed, Observed
 from rejeu.context import Context
 from rejeu.errors import RejeuError
 from rejeu.evidence import judge_secrets
+from rejeu.judge.selection import judge_success
 from rejeu.plan import Cell, Check, State
 from rejeu.processes import Interrupted, check_interrupted
 from rejeu.results import CellResult
@@ -34,15 +35,19 @@ def run_cell(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
     raise AssertionError("the last attempt does not raise Disturbed")
 
 
-def converge_layer(context: Context, layers: Layers, target: str, state: State) -> None:
-    """Make ``state`` stand as an image, for cells that start from it. Raises RejeuError where it does not converge."""
+def converge_layer(context: Context, layers: Layers, target: str, state: State) -> CellResult:
+    """Make ``state`` stand as an image, for cells that start from it. Where it does not converge, they are skipped."""
     step = Cell(Check.CONVERGE, target, ".".join(state), state[:-1])
-    with open_machines(context, step, _image(context, layers, step), keep=False, last_attempt=True) as machines:
-        play = machines.play(state[-1], "converge")
-        if play.code != 0:
-            raise RejeuError(f"{step.name} failed; see {context.runs.relative(play.log)}")
+    return _attempt(context, layers, (), step, last=True)
+
+
+def _converge(machines: Machines, layers: Layers, state: State, ledger: Ledger, observed: Observed) -> None:
+    play = machines.play(state[-1], "converge")
+    observed.plays.append(play)
+    if ledger.judge(idempotence.CONVERGED, judge_success(play.code, play.events, "the converge")):
         machines.settle()
-        layers.keep(machines.target, target, context.images[target], state)
+        target = machines.cell.target
+        layers.keep(machines.target, target, machines.context.images[target], state)
 
 
 def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], cell: Cell, *, last: bool) -> CellResult:
@@ -52,14 +57,19 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
     folder: Path | None = None
     privileges = reason = ""
     notes: tuple[str, ...] = ()
+    image = _image(context, layers, cell)
+    if image is None:
+        ledger.skip(_names(context, cell), f"{' + '.join(cell.starts_from)} does not stand: see what became of it")
+        return CellResult(cell, tuple(ledger.assertions))
+    keep = context.options.keep and cell.check is not Check.CONVERGE
     try:
-        with open_machines(
-            context, cell, _image(context, layers, cell), keep=context.options.keep, last_attempt=last
-        ) as machines:
+        with open_machines(context, cell, image, keep=keep, last_attempt=last or keep) as machines:
             folder = machines.folder
             privileges = str(machines.target.privileges)
             if cell.check is Check.IDEMPOTENCE:
                 idempotence.check(machines, layers, context.images[cell.target], ledger, observed)
+            elif cell.check is Check.CONVERGE:
+                _converge(machines, layers, (*cell.starts_from, cell.subject.rpartition(".")[2]), ledger, observed)
             else:
                 isolation.check(machines, planned, ledger, observed)
             notes = _notes(machines, observed)
@@ -76,7 +86,8 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
     if folder:
         context.report(cell.name, "searching the evidence for secrets")
         ledger.judge(NO_LEAK, judge_secrets(folder, context.project.secrets.confidential))
-    ledger.abandon(reason or "the check ended without judging it")
+    if reason or ledger.pending:
+        ledger.abandon(reason or "the check ended without judging it")
     return CellResult(
         cell=cell,
         assertions=tuple(ledger.assertions),
@@ -93,19 +104,16 @@ def _names(context: Context, cell: Cell) -> tuple[str, ...]:
     if cell.check is Check.IDEMPOTENCE:
         only_replay = context.options.only_replay
         return (*idempotence.assertions(cell.starts_from, only_replay=only_replay), NO_LEAK)
+    if cell.check is Check.CONVERGE:
+        return (idempotence.CONVERGED, NO_LEAK)
     return (*isolation.ASSERTIONS, NO_LEAK)
 
 
-def _image(context: Context, layers: Layers, cell: Cell) -> str:
+def _image(context: Context, layers: Layers, cell: Cell) -> str | None:
     bare = context.images[cell.target]
     if not cell.starts_from:
         return bare
-    found = layers.find(cell.target, bare, cell.starts_from)
-    if found is None:
-        raise RejeuError(
-            f"{cell.name}: {' + '.join(cell.starts_from)} did not converge, so nothing stands to start from"
-        )
-    return found
+    return layers.find(cell.target, bare, cell.starts_from)
 
 
 def _notes(machines: Machines, observed: Observed) -> tuple[str, ...]:

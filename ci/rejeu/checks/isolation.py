@@ -52,7 +52,10 @@ def check(machines: Machines, planned: Sequence[PlannedTask], ledger: Ledger, ob
         after = watching.snapshot("after-tagged", since=before)
         changes = watching.moved(before, after)
         ledger.judge(SUCCEEDS, judge_success(play.code, play.events, f"`--tags {tag}`"))
-        ledger.judge(REPAIRS, drift.judge_repaired(injected, domains, clean, damaged, after))
+        if undriftable := [name for name in domains if not matrix.domains[name].drift]:
+            ledger.error(REPAIRS, f"no drift is declared for {', '.join(undriftable)}: without one this proves nothing")
+        else:
+            ledger.judge(REPAIRS, drift.judge_repaired(injected, domains, clean, damaged, after))
         ledger.judge(UNTOUCHED, drift.judge_untouched(injected, domains, clean, damaged, after))
         foreign = _foreign(matrix, domains, changes, play)
         ledger.judge(UNCHANGED, [finding for finding in foreign if finding.facet is not Facet.UNITS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rejeu.ansible.playbook import Project
 from rejeu.errors import HarnessError
 from rejeu.plan import State
 from rejeu.targets.container import SystemdTarget
+from rejeu.targets.engine import removing
 from rejeu.targets.images import digest, exists
 
 LAYER = "rejeu.layer"
@@ -58,7 +60,7 @@ class Layers:
         for old in self.client.images.list(filters={"label": f"{LAYER}={label}"}):
             for name in old.tags:
                 if name != tag:
-                    self.client.images.remove(name)
+                    removing(partial(self.client.images.remove, name))  # in use by a kept target, or another run
 
     def discard(self) -> None:
         """Remove what this run has kept."""
@@ -67,7 +69,9 @@ class Layers:
 
 
 def _content(project: Project) -> str:
-    return digest(_tree(project.directory), _tree(project.secrets.inventory), version("ansible-core"))
+    told = [str(path.relative_to(project.checkout)) for path in (project.playbook, project.inventory)]
+    installed = [version(package) for package in ("rejeu", "ansible", "ansible-core")]
+    return digest(_tree(project.directory), _tree(project.secrets.inventory), project.host, *told, *installed)
 
 
 def _tree(folder: Path) -> bytes:

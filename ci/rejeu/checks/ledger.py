@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from rejeu.results import Assertion
 from rejeu.values import Finding
 
+# Concluded only where it is not so.
+ENDED = "the cell ended in order"
+
 
 class Ledger:
     """Holds the names that a cell must conclude. What is left when the cell ends cannot have passed."""
 
     def __init__(self, names: Sequence[str], *, strict: bool) -> None:
-        self._pending = list(names)
+        self.pending = list(names)
         self._strict = strict
         self._since = time.monotonic()
         self.assertions: list[Assertion] = []
@@ -30,16 +33,17 @@ class Ledger:
         self._conclude(Assertion.unjudged(name, reason))
 
     def abandon(self, reason: str) -> None:
-        """The harness could not go on: everything left is an error."""
-        for name in list(self._pending):
-            self.error(name, reason)
+        """The harness could not go on: everything left is an error, and so is a cell that did not end in order."""
+        for name in list(self.pending) or [ENDED]:
+            self.assertions.append(Assertion.unjudged(name, reason))
+        self.pending.clear()
 
     def skip(self, names: Sequence[str], reason: str) -> None:
         """The product failed before what is left of ``names`` could be looked at."""
         for name in names:
-            if name in self._pending:
+            if name in self.pending:
                 self._conclude(Assertion.skipped(name, reason))
 
     def _conclude(self, assertion: Assertion) -> None:
-        self._pending.remove(assertion.name)
+        self.pending.remove(assertion.name)
         self.assertions.append(assertion)

@@ -42,7 +42,9 @@ def separate(
     def is_background(change: Change) -> bool:
         if change.facet is Facet.UNITS and change.subject in triggered and change.kind is not Kind.METADATA:
             return True
-        if change.facet is Facet.FILES and (covers(change, data) or _runs_with(change.subject, stems)):
+        # What a service keeps is its own business; who may read it is not.
+        is_data = change.kind is not Kind.METADATA and covers(change, data)
+        if change.facet is Facet.FILES and (is_data or _runs_with(change.subject, stems)):
             return True
         return _trace(change) in moving or tolerated(change) is not None
 

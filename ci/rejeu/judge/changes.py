@@ -116,7 +116,8 @@ def _metadata(old: FileEntry, new: FileEntry) -> str:
     ]
     if old.type == new.type:
         pairs += [("link", str(old.link), str(new.link)), ("device", str(old.rdev), str(new.rdev))]
-    return ", ".join(f"{name} {was} -> {now}" for name, was, now in pairs if was != now)
+    said = [f"{name} {was} -> {now}" for name, was, now in pairs if was != now]
+    return ", ".join(said + ["extended attributes"] * (old.xattrs != new.xattrs))
 
 
 # Packages

@@ -57,7 +57,6 @@ BUILT_IN = (
         Facet.FILES,
         ("/var/lib/apt/{lists,periodic}/**", "/var/cache/apt/**", "/var/lib/dpkg/{lock,lock-frontend,triggers/Lock}"),
     ),
-    Toleration("the check's own files", Facet.FILES, ("/run/rejeu", "/run/rejeu/**")),
     Toleration("a login session", Facet.UNITS, ("user@*.service", "user-runtime-dir@*.service", "run-user-*.mount")),
 )
 

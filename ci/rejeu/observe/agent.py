@@ -168,7 +168,24 @@ def file_row(path: str, found: os.stat_result, identity: hmac.HMAC, public: bool
         link,
         rdev,
         text,
+        extended_attributes(path, identity),
     ]
+
+
+def extended_attributes(path: str, identity: hmac.HMAC) -> Optional[str]:
+    """A keyed digest of all that the file system keeps beside the mode: ACLs, capabilities, labels."""
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+        if not names:
+            return None
+        digest = identity.copy()
+        for name in sorted(names):
+            digest.update(os.fsencode(name) + b"=" + os.getxattr(path, name, follow_symlinks=False) + b";")
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            raise
+        return None  # this file system has none
+    return digest.hexdigest()[:32]
 
 
 def in_areas(path: str, areas: Tuple[str, ...]) -> bool:

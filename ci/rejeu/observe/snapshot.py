@@ -22,7 +22,7 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """A path. ``digest`` (regular files) is keyed: it means nothing outside its run. ``text`` is there for small
-    world-readable files only."""
+    world-readable files only. ``xattrs`` digests the extended attributes: ACLs and capabilities are two of them."""
 
     path: str
     type: str
@@ -37,6 +37,7 @@ class FileEntry:
     link: str | None = None
     rdev: int | None = None
     text: str | None = None
+    xattrs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Snapshot:
         )
 
     def to_bytes(self) -> bytes:
-        """The snapshot in the agent's own form, for the evidence."""
+        """The snapshot as JSON, for the evidence: in a form that a search for secrets can read."""
         wire = {
             "begin_ns": self.begin_ns,
             "end_ns": self.end_ns,
@@ -156,11 +157,12 @@ class Snapshot:
             "missing": self.missing,
             "failed": {},
         }
-        return zlib.compress(json.dumps(wire).encode())
+        return json.dumps(wire).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Snapshot:
-        return parse(data)
+        """Read what ``to_bytes`` wrote."""
+        return cls.from_wire(json.loads(data))
 
 
 def _with_tuple(make: Callable[..., T], row: Row, name: str) -> T:

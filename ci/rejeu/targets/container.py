@@ -159,7 +159,11 @@ class SystemdTarget(ContainerTarget):
         state = "no answer"
         while time.monotonic() < deadline:
             check_interrupted()
-            state = self.exec(["systemctl", "is-system-running", "--wait"]).out.decode().strip()
+            state = (
+                self.exec(["timeout", str(_BOOT_DEADLINE_S), "systemctl", "is-system-running", "--wait"])
+                .out.decode()
+                .strip()
+            )
             if state in ("running", "degraded") and not self._jobs():
                 return
             self._must_be_running()
