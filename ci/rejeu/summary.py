@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rejeu import host
+from rejeu.plan import Check
 from rejeu.progress import STYLES
 from rejeu.results import CellResult, Status
 from rejeu.secrets import redact
@@ -49,7 +50,8 @@ def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str
     for reason, names in unjudged.items():
         yield f"error: {name} · {reason}", STYLES[Status.ERROR]
         yield f"    not judged: {', '.join(names)}", ""
-    if result.status in (Status.FAILED, Status.ERROR) and result.cell.target != host.NAME:
+    by_itself = result.cell.check is not Check.CONVERGE and result.cell.target != host.NAME
+    if result.status in (Status.FAILED, Status.ERROR) and by_itself:
         flags = " --strict" if strict else ""
         again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
         yield f"    evidence: {result.evidence or 'none'} · again: {again}", ""
