@@ -230,7 +230,7 @@ def test_the_validation_of_arguments_is_planned_as_ansible_tags_it(project: Proj
     [
         ("- hosts: platform\n  tasks: [{no_such_module: }]\n", "no_such_module"),
         ("- hosts: platform\n  roles: [no_such_role]\n", "no_such_role"),
-        ("- hosts: platform\n  tasks: [\n", "could not load the playbook"),
+        ("- hosts: platform\n  tasks: [\n", "site.yml:3: ansible could not load the playbook: YAML parsing failed"),
         ("- hosts: platform\n  nonsense: 1\n", "nonsense"),
         ("- hosts: nobody\n  name: Elsewhere\n", "play `Elsewhere` does not match host `node`"),
     ],
@@ -240,7 +240,7 @@ def test_a_playbook_that_does_not_load_is_told_in_one_line(project: Project, dam
     with pytest.raises(ConfigError) as caught:
         playbook.plan(project, ["base"], folder=project.checkout)
     message = str(caught.value)
-    assert message.startswith(f"{project.playbook}: ")
+    assert message.startswith(f"{project.playbook}:")
     assert said in message
     assert "\n" not in message
 

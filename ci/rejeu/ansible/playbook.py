@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -68,16 +69,7 @@ def run(
     events_path = folder / f"{label}.events.jsonl"
     log = folder / f"{label}.log"
     events_path.touch()
-    argv = [
-        str(BIN / "ansible-playbook"),
-        "-i",
-        str(project.inventory),
-        "-i",
-        str(project.secrets.inventory),
-        "-i",
-        str(connection),
-        str(project.playbook),
-    ]
+    argv = [*_command(project), "-i", str(connection)]
     if tags:
         argv += ["--tags", ",".join(tags)]
     follow = _Follower(events_path, on_task)
@@ -125,7 +117,7 @@ def plan(project: Project, tags: Sequence[str], *, folder: Path) -> list[Planned
         },
     )
     if code != 0:
-        raise ConfigError(f"{project.playbook}: ansible could not load the playbook: {_last_line(log)}")
+        raise ConfigError(_why_it_does_not_load(project, folder, _last_line(log)))
     document = json.loads(answer.read_text())
     for play in document["plays"]:
         if project.host not in play["hosts"]:
@@ -171,6 +163,26 @@ def _callback_paths(config: Path) -> tuple[str, ...]:
 
     value = ConfigManager(str(config)).get_config_value("DEFAULT_CALLBACK_PLUGIN_PATH")
     return tuple(map(str, value))
+
+
+def _command(project: Project) -> list[str]:
+    inventories = (str(project.inventory), str(project.secrets.inventory))
+    return [
+        str(BIN / "ansible-playbook"),
+        str(project.playbook),
+        *(part for one in inventories for part in ("-i", one)),
+    ]
+
+
+def _why_it_does_not_load(project: Project, folder: Path, said: str) -> str:
+    """ansible-playbook itself tells the file and the line, which its classes keep in no public place."""
+    log = folder / "syntax.log"
+    call([*_command(project), "--syntax-check"], log=log, cwd=project.directory, env=environment(project))
+    text = log.read_text(errors="replace")
+    error = re.search(r"^\[ERROR\]: (.+)$", text, re.MULTILINE)
+    origin = re.search(r"^Origin: (.+:\d+):\d+$", text, re.MULTILINE)
+    where = origin[1] if origin else str(project.playbook)
+    return f"{where}: ansible could not load the playbook: {error[1] if error else said}"
 
 
 def _last_line(log: Path) -> str:
