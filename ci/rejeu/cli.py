@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
+from rejeu import junit, plan
 from rejeu import matrix as matrix_file
-from rejeu import plan
 from rejeu.context import Options
 from rejeu.errors import RejeuError
 from rejeu.plan import Cell, Check
@@ -82,6 +82,9 @@ def _run(
     console = Console(highlight=False)
     try:
         checkout = Path.cwd().resolve()
+        if not listing:
+            # Whatever stops this run, an earlier one's verdict must not stand for it.
+            junit.path(checkout, check).unlink(missing_ok=True)
         matrix = matrix_file.load(matrix_path)
         cells = cells_of(matrix, plan.select_targets(matrix, targets), domains)
         if listing:

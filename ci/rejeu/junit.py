@@ -21,8 +21,12 @@ _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _MOST_BACKGROUND = 20
 
 
-def write(path: Path, results: Iterable[CellResult], values: Mapping[str, str]) -> None:
-    """Write ``results`` to ``path`` as one file that any JUnit reader takes. ``values`` are blotted out of it."""
+def path(checkout: Path, session: str) -> Path:
+    return checkout / "reports" / f"{session}.xml"
+
+
+def write(report: Path, results: Iterable[CellResult], values: Mapping[str, str]) -> None:
+    """Write ``results`` to ``report`` as one file that any JUnit reader takes. ``values`` are blotted out of it."""
     by_target: dict[str, list[CellResult]] = {}
     for result in results:
         by_target.setdefault(result.cell.target, []).append(result)
@@ -34,10 +38,10 @@ def write(path: Path, results: Iterable[CellResult], values: Mapping[str, str]) 
         )
         for target, found in by_target.items()
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    report.parent.mkdir(parents=True, exist_ok=True)
+    partial = report.with_suffix(".partial")
     partial.write_text(to_xml_report_string(suites), encoding="utf-8")
-    partial.replace(path)
+    partial.replace(report)
 
 
 def _case(result: CellResult, assertion: Assertion, values: Mapping[str, str]) -> TestCase:

@@ -269,6 +269,8 @@ def _plain(node: Any) -> Any:
 
 
 def _expected(error: Any) -> str:
+    if error["type"] == "model_type":
+        return "must be a mapping of keys to values"
     message = str(error["msg"]).removeprefix("Value error, ")
     given = error.get("input")
     return f"{message} (found {given!r})" if isinstance(given, str | int | float) else message

@@ -70,8 +70,7 @@ class Session:
 
     def _run(self) -> int:
         workers = schedule.workers(os.environ)
-        report = self.checkout / "reports" / f"{self.check}.xml"
-        report.unlink(missing_ok=True)  # whatever stops this run, an earlier one's verdict must not stand for it
+        report = junit.path(self.checkout, self.check)
         platform = self.matrix.platform
         directory = self.checkout / platform.directory
         check_encrypted(directory)
