@@ -33,7 +33,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.check}.{self.target}.{self.subject}"
+        # Several states may end with the same step: making one is named by all of it.
+        subject = ".".join(self.reaches) if self.check is Check.CONVERGE else self.subject
+        return f"{self.check}.{self.target}.{subject}"
+
+    @classmethod
+    def making(cls, target: str, state: State) -> Cell:
+        """The cell that takes the last step to ``state``, for others that start from it."""
+        return cls(Check.CONVERGE, target, state[-1], state[:-1])
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -41,7 +48,7 @@ class Cell:
 
     @property
     def reaches(self) -> State:
-        """The state that an idempotence cell leaves. An isolation cell damages its target: it leaves none."""
+        """The state that a cell leaves, but for isolation: that damages its target, and leaves none."""
         return (*self.starts_from, self.subject)
 
 

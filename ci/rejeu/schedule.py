@@ -43,7 +43,7 @@ def jobs(cells: Sequence[Cell], stands: Callable[[str, State], bool], *, cells_l
             return frozenset()
         if maker := makers.get((target, state)):
             return frozenset({maker.name})
-        name = f"{Check.CONVERGE}.{target}.{'.'.join(state)}"
+        name = Cell.making(target, state).name
         if name not in made:
             made[name] = Job(name, None, target, state, need(target, state[:-1]))
         return frozenset({name})

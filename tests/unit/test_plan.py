@@ -96,3 +96,9 @@ def test_the_states_that_cells_wait_for(matrix: Matrix, chosen: tuple[str, ...],
 )
 def test_what_stands_in_a_state(matrix: Matrix, state: tuple[str, ...], domains: tuple[str, ...]) -> None:
     assert plan.standing(matrix, state) == domains
+
+
+def test_making_a_state_takes_its_last_step_and_is_named_by_all_of_it() -> None:
+    cell = Cell.making("debian-12", ("base", "my.vpn"))
+    assert (cell.subject, cell.starts_from, cell.reaches) == ("my.vpn", ("base",), ("base", "my.vpn"))
+    assert cell.name == "converge.debian-12.base.my.vpn"

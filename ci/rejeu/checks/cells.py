@@ -37,17 +37,16 @@ def run_cell(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
 
 def converge_layer(context: Context, layers: Layers, target: str, state: State) -> CellResult:
     """Make ``state`` stand as an image, for cells that start from it. Where it does not converge, they are skipped."""
-    step = Cell(Check.CONVERGE, target, ".".join(state), state[:-1])
-    return _attempt(context, layers, (), step, last=True)
+    return _attempt(context, layers, (), Cell.making(target, state), last=True)
 
 
-def _converge(machines: Machines, layers: Layers, state: State, ledger: Ledger, observed: Observed) -> None:
-    play = machines.play(state[-1], "converge")
+def _converge(machines: Machines, layers: Layers, image: str, ledger: Ledger, observed: Observed) -> None:
+    cell = machines.cell
+    play = machines.play(cell.subject, "converge")
     observed.plays.append(play)
     if ledger.judge(idempotence.CONVERGED, judge_success(play.code, play.events, "the converge")):
         machines.settle()
-        target = machines.cell.target
-        layers.keep(machines.target, target, machines.context.images[target], state)
+        layers.keep(machines.target, cell.target, image, cell.reaches)
 
 
 def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], cell: Cell, *, last: bool) -> CellResult:
@@ -69,7 +68,7 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
             if cell.check is Check.IDEMPOTENCE:
                 idempotence.check(machines, layers, context.images[cell.target], ledger, observed)
             elif cell.check is Check.CONVERGE:
-                _converge(machines, layers, (*cell.starts_from, cell.subject.rpartition(".")[2]), ledger, observed)
+                _converge(machines, layers, context.images[cell.target], ledger, observed)
             else:
                 isolation.check(machines, planned, ledger, observed)
             notes = _notes(machines, observed)

@@ -81,5 +81,4 @@ def _judge_availability(
     may_cut = {other for name in domains for other in matrix.domains[name].may_cut}
     others = [name for name in matrix.domains if name not in domains and name not in may_cut]
     outages, stalled = watching.outages(start_ns, watching.session.mark(), play.events.runs, others)
-    asked = [probe for probe in watching.probes if probe.domain in others]
-    conclude_availability(ledger, AVAILABLE, asked, outages, [stalled] if stalled else [])
+    conclude_availability(ledger, AVAILABLE, watching.asked(others), outages, [stalled] if stalled else [])

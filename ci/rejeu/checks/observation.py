@@ -87,11 +87,15 @@ class Watch:
         self.observed.background += background
         return real
 
+    def asked(self, domains: Sequence[str]) -> list[Probe]:
+        """The probes of ``domains``."""
+        return [probe for probe in self.probes if probe.domain in domains]
+
     def outages(
         self, since_ns: int, until_ns: int, runs: Sequence[TaskRun], domains: Sequence[str]
     ) -> tuple[list[Finding], str | None]:
         """Failures of the probes of ``domains`` in a window, and why it cannot be called clean where it cannot."""
-        probes = [probe for probe in self.probes if probe.domain in domains]
+        probes = self.asked(domains)
         judged = availability.judge(self.session.samples(since_ns, until_ns), self.probes, (since_ns, until_ns))
         wanted = {probe.id for probe in probes}
         outages = [outage for outage in judged.outages if outage.probe in wanted]
