@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rejeu import junit, plan
 from rejeu import matrix as matrix_file
-from rejeu.context import Options
+from rejeu.context import Options, Step
 from rejeu.errors import RejeuError
 from rejeu.plan import Cell, Check
 from rejeu.results import ExitCode
@@ -54,14 +54,14 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--only", type=click.Choice(["replay"]), help="Leave out everything but converge and replay.")
 def idempotence(replays: int, only: str | None, **shared: Any) -> None:
     """Converge every domain on every target, replay it, and prove that nothing moved."""
-    _run(Check.IDEMPOTENCE, plan.idempotence, replays=replays, only_replay=only == "replay", **shared)
+    _run(Check.IDEMPOTENCE, plan.idempotence, replays=replays, steps=frozenset() if only else frozenset(Step), **shared)
 
 
 @commands.command(name=Check.ISOLATION.value)
 @_shared
 def tags_isolation(**shared: Any) -> None:
     """Run every tag on a damaged platform, and prove that it touches its own domains alone."""
-    _run(Check.ISOLATION, plan.isolation, replays=1, only_replay=False, **shared)
+    _run(Check.ISOLATION, plan.isolation, replays=1, steps=frozenset(Step), **shared)
 
 
 def _run(
@@ -77,7 +77,7 @@ def _run(
     matrix_path: Path,
     debug: bool,
     replays: int,
-    only_replay: bool,
+    steps: frozenset[Step],
 ) -> None:
     console = Console(highlight=False)
     try:
@@ -92,7 +92,7 @@ def _run(
                 start = " + ".join(cell.starts_from) or "a bare image"
                 console.print(f"{cell.name}  from {start}", soft_wrap=True)
             return
-        options = Options(strict=strict, replays=replays, keep=keep, only_replay=only_replay)
+        options = Options(strict=strict, replays=replays, keep=keep, steps=steps)
         code = Session(checkout, matrix, check, cells, options, require_targets, console).run()
     except RejeuError as error:
         _fail(f"rejeu: {error}", error.exit_code, debug)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from rejeu.ansible.playbook import Project
 from rejeu.evidence import RunFolder
@@ -16,6 +17,17 @@ from rejeu.targets.engine import Engine
 Report = Callable[[str, str], None]
 
 
+class Step(StrEnum):
+    """What an idempotence cell does beside converging and replaying."""
+
+    SETTLE = "settle"
+    CONTROL = "control"
+    FOOTPRINT = "footprint"
+    CHECK = "check"
+    BISECT = "bisect"
+    REBOOT = "reboot"
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line asked of every cell."""
@@ -23,7 +35,7 @@ class Options:
     strict: bool = False
     replays: int = 1
     keep: bool = False
-    only_replay: bool = False
+    steps: frozenset[Step] = frozenset(Step)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rejeu.errors import ConfigError
-from rejeu.values import Vantage
+from rejeu.values import Kind, Vantage
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]*$")]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/")]
@@ -107,13 +108,31 @@ class ProbeSpec(_Model):
 
 
 class Footprint(_Model):
-    """What a domain may own. Files are globs (``**`` crosses folders); units, packages and sockets too."""
+    """What a domain may own. Files are globs (``**`` crosses folders); units, packages and sockets too.
+
+    ``live`` is for the other facets: ``FACET NAME``, where the name is a glob (``sysctl net.*``, ``wireguard wg0**``).
+    """
 
     files: tuple[Glob, ...] = ()
     units: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    live: tuple[str, ...] = ()
+
+
+class Waiver(_Model):
+    """A finding that is accepted: ``subject`` (a glob) in ``assertion``, for a written ``reason``, until ``expires``.
+
+    ``kind``, ``cell`` (a glob of cell names) and ``assertion`` narrow it.
+    """
+
+    subject: str = Field(min_length=1)
+    reason: str = Field(min_length=1)
+    expires: date
+    kind: Kind | None = None
+    cell: str | None = None
+    assertion: str | None = None
 
 
 class Drift(_Model):
@@ -155,6 +174,9 @@ class Domain(_Model):
     probes: tuple[ProbeSpec, ...] = ()
     drift: tuple[Drift, ...] = ()
     may_cut: tuple[Name, ...] = ()
+    config: dict[str, tuple[Glob, ...]] = Field(
+        default={}, description="unit to the files that it reads when it starts or reloads, beside those its unit names"
+    )
 
 
 class Matrix(_Model):
@@ -164,6 +186,8 @@ class Matrix(_Model):
     tunnel: Tunnel | None = None
     always: tuple[str, ...] = Field(default=(), description="names of read-only tasks that carry `always`")
     domains: dict[Name, Domain] = Field(min_length=1)
+    shared: tuple[str, ...] = Field(default=(), description="subjects that several domains may write, as globs")
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def families(self) -> dict[str, tuple[str, ...]]:

@@ -180,7 +180,7 @@ class Session:
 
     def _possible(self, images: Mapping[str, str]) -> Sequence[Cell]:
         """The cells whose starting states are kept: those of any run, or of this one alone where it is to be quick."""
-        if self.options.only_replay:
+        if not self.options.steps:
             return self.cells
         return [*idempotence(self.matrix, list(images), ()), *isolation(self.matrix, list(images), ())]
 

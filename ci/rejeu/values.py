@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,6 +45,15 @@ class Kind(StrEnum):
     SELECTION = "selection"
     NOT_REPAIRED = "not repaired"
     LEAKED = "leaked"
+    STALE = "stale"
+    PREDICTION = "prediction"
+    LOST = "lost at reboot"
+    DIVERGED = "diverged"
+    ALTERNATING = "alternating"
+    UNDECLARED = "undeclared"
+    OVERLAP = "overlap"
+    WAIVER = "waiver"
+    STATIC = "static"
 
 
 GRAVITY: dict[Kind, Gravity] = {
@@ -51,6 +61,10 @@ GRAVITY: dict[Kind, Gravity] = {
     Kind.REWRITTEN: Gravity.WARN,
     Kind.REBUILT: Gravity.WARN,
     Kind.NOT_PORTABLE: Gravity.WARN,
+    Kind.PREDICTION: Gravity.WARN,
+    Kind.UNDECLARED: Gravity.WARN,
+    Kind.WAIVER: Gravity.WARN,
+    Kind.STATIC: Gravity.WARN,
     Kind.TOUCHED: Gravity.INFO,
     Kind.BACKGROUND: Gravity.INFO,
 }
@@ -62,6 +76,15 @@ class Facet(StrEnum):
     UNITS = "units"
     SOCKETS = "sockets"
     FIREWALL = "firewall"
+    NETWORK = "network"
+    WIREGUARD = "wireguard"
+    USERS = "users"
+    TIMERS = "timers"
+    SYSCTL = "sysctl"
+    MOUNTS = "mounts"
+    MODULES = "modules"
+    POSTGRESQL = "postgresql"
+    KUBERNETES = "kubernetes"
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,23 @@ class TaskStatus(StrEnum):
 
 
 @dataclass(frozen=True)
+class Write:
+    """One write to a file, as the kernel told of it. ``at_ns`` and ``launched_ns`` are the target's clock.
+
+    ``unit`` is the systemd unit whose process wrote, and empty for what the run itself started. ``launched_ns`` is when
+    the writer's eldest ancestor began, init and the run's own connection aside: an ``async`` job goes on writing long
+    after its task has ended, yet it was launched by that task. Both are None where the writer had ended before it
+    could be looked at. ``program`` is its name.
+    """
+
+    path: str
+    at_ns: int
+    unit: str | None = None
+    launched_ns: int | None = None
+    program: str = ""
+
+
+@dataclass(frozen=True)
 class Task:
     """A task of a playbook. ``path`` is relative to the checkout where the task lies inside it."""
 
@@ -105,7 +145,11 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskRun:
-    """What Ansible said of one task on one host; times are Unix nanoseconds on the controller's clock."""
+    """What Ansible said of one task on one host; times are Unix nanoseconds on the controller's clock.
+
+    ``managed`` holds, for each item, those of the module's arguments that say which thing it manages (``path``,
+    ``name``, ``mode``, ...), never what it writes there; nothing where the task has ``no_log``.
+    """
 
     task: Task
     host: str
@@ -114,6 +158,7 @@ class TaskRun:
     end_ns: int
     message: str = ""
     items_changed: tuple[str, ...] = ()
+    managed: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def parse(lines: Iterable[str], checkout: Path) -> Events:
     """Read a whole event file. A task that never ended (a killed run) is left out."""
     started: dict[tuple[str, str], tuple[Task, int]] = {}
     items: dict[tuple[str, str], list[str]] = {}
+    managed: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     runs: list[TaskRun] = []
     plays: list[str] = []
     hosts: Mapping[str, Mapping[str, int]] = {}
@@ -49,7 +50,10 @@ def parse(lines: Iterable[str], checkout: Path) -> Events:
                 task = _task(event["task"], checkout)
                 started[event["host"], task.uuid] = (task, event["at_ns"])
             case "item":
-                items.setdefault((event["host"], event["uuid"]), []).append(event["item"])
+                key = (event["host"], event["uuid"])
+                managed.setdefault(key, []).append(event["managed"])
+                if event["changed"]:
+                    items.setdefault(key, []).append(event["item"])
             case "end":
                 key = (event["host"], event["uuid"])
                 if key in started:
@@ -63,6 +67,7 @@ def parse(lines: Iterable[str], checkout: Path) -> Events:
                             end_ns=event["at_ns"],
                             message=event["message"],
                             items_changed=tuple(items.pop(key, ())),
+                            managed=tuple(filter(None, [*managed.pop(key, ()), event["managed"]])),
                         )
                     )
             case "stats":

@@ -63,15 +63,24 @@ def run(
     folder: Path,
     label: str,
     tags: Sequence[str] = (),
+    skip_tags: Sequence[str] = (),
+    check: bool = False,
     on_task: Callable[[str], None] = lambda _: None,
 ) -> PlaybookRun:
-    """Run the playbook as an operator would; logs and events go to ``folder`` as ``label.log`` and ``.jsonl``."""
+    """Run the playbook as an operator would; logs and events go to ``folder`` as ``label.log`` and ``.jsonl``.
+
+    ``check`` is ``--check --diff``: Ansible says what it would do.
+    """
     events_path = folder / f"{label}.events.jsonl"
     log = folder / f"{label}.log"
     events_path.touch()
     argv = [*_command(project), "-i", str(connection)]
     if tags:
         argv += ["--tags", ",".join(tags)]
+    if skip_tags:
+        argv += ["--skip-tags", ",".join(skip_tags)]
+    if check:
+        argv += ["--check", "--diff"]
     follow = _Follower(events_path, on_task)
     start_ns = time.time_ns()
     code = call(

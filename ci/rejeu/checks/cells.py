@@ -101,8 +101,7 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
 
 def _names(context: Context, cell: Cell) -> tuple[str, ...]:
     if cell.check is Check.IDEMPOTENCE:
-        only_replay = context.options.only_replay
-        return (*idempotence.assertions(cell.starts_from, only_replay=only_replay), NO_LEAK)
+        return (*idempotence.assertions(cell.starts_from, context.options.steps), NO_LEAK)
     if cell.check is Check.CONVERGE:
         return (idempotence.CONVERGED, NO_LEAK)
     return (*isolation.ASSERTIONS, NO_LEAK)

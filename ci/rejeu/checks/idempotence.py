@@ -10,6 +10,7 @@ from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
+from rejeu.context import Step
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_recap, judge_success
@@ -28,9 +29,9 @@ RAN = "the expected hosts and tasks really ran"
 ASSERTIONS = (CONVERGED, NO_CHANGE_REPORTED, UNCHANGED, UNDISTURBED, AVAILABLE, RAN)
 
 
-def assertions(starts_from: Sequence[str], *, only_replay: bool) -> tuple[str, ...]:
+def assertions(starts_from: Sequence[str], steps: frozenset[Step]) -> tuple[str, ...]:
     """What a cell must conclude. A target made from a bare image has no requirements to stand."""
-    return (PORTABLE, *ASSERTIONS) if starts_from and not only_replay else ASSERTIONS
+    return (PORTABLE, *ASSERTIONS) if starts_from and Step.SETTLE in steps else ASSERTIONS
 
 
 @dataclass
@@ -52,7 +53,7 @@ def check(machines: Machines, layers: Layers, image: str, ledger: Ledger, observ
     The converged target is kept as a layer, which stops it: it has to be the last thing done with it.
     """
     cell, options = machines.cell, machines.context.options
-    if cell.starts_from and not options.only_replay:
+    if cell.starts_from and Step.SETTLE in options.steps:
         settling = machines.play_tags(cell.starts_from, "settle")
         observed.plays.append(settling)
         if not ledger.judge(PORTABLE, _portability(settling)) and settling.code != 0:
@@ -81,7 +82,7 @@ def _replay(machines: Machines, watching: Watch) -> _Replays:
     cell, options = machines.cell, machines.context.options
     found = _Replays()
     before = watching.snapshot("before")
-    if not options.only_replay:
+    if Step.CONTROL in options.steps:
         before = watching.control_window(before)
     for number in range(1, options.replays + 1):
         label = "replay" if number == 1 else f"replay-{number}"

@@ -43,7 +43,9 @@ class Machines:
         """Run one step of a state (a tag, or the whole site) on the target, as an operator would."""
         return self.play_tags(tags_of(step), label)
 
-    def play_tags(self, tags: tuple[str, ...], label: str) -> PlaybookRun:
+    def play_tags(
+        self, tags: tuple[str, ...], label: str, *, skip_tags: tuple[str, ...] = (), check: bool = False
+    ) -> PlaybookRun:
         report = self.context.report
         report(self.cell.name, label)
         return run(
@@ -52,6 +54,8 @@ class Machines:
             folder=self.folder,
             label=label,
             tags=tags,
+            skip_tags=skip_tags,
+            check=check,
             on_task=lambda task: report(self.cell.name, f"{label}: {task}"),
         )
 

@@ -6,7 +6,8 @@ import difflib
 from collections import Counter
 from collections.abc import Iterator
 
-from rejeu.observe.snapshot import FileEntry, Job, Package, Snapshot, Socket, Unit
+from rejeu.judge.items import compare_items
+from rejeu.observe.snapshot import ITEM_FACETS, FileEntry, Job, Package, Snapshot, Socket, Unit
 from rejeu.values import Change, Facet, Kind
 
 UP = "active"
@@ -24,6 +25,11 @@ def compare(before: Snapshot, after: Snapshot) -> list[Change]:
         *_units(before, after),
         *_sockets(before, after),
         *_tables(before, after),
+        *(
+            change
+            for facet in ITEM_FACETS
+            for change in compare_items(facet, before.items.get(facet, {}), after.items.get(facet, {}))
+        ),
     ]
     order = list(Facet)
     return sorted(changes, key=lambda change: (order.index(change.facet), change.subject, change.kind, change.detail))

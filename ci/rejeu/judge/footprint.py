@@ -23,6 +23,8 @@ def owns(footprint: Footprint, change: Change) -> bool:
             return matches(change.subject, footprint.sockets)
         case Facet.FIREWALL:
             return change.subject in footprint.tables
+        case _:
+            return matches(f"{change.facet} {change.subject}", footprint.live)
 
 
 def owners(matrix: Matrix, change: Change) -> tuple[str, ...]:

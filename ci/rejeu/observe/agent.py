@@ -404,6 +404,8 @@ def answer(request: Dict[str, Any]) -> Dict[str, Any]:
     reply: Dict[str, Any] = {"begin_ns": time.time_ns(), "missing": {}, "failed": {}}
     wanted = list(request["facets"]) + (["jobs"] if "units" in request["facets"] else [])
     for name in wanted:
+        if name not in READERS:
+            continue
         try:
             reply[name] = READERS[name](request)
         except NotInstalled as error:

@@ -6,7 +6,7 @@ import base64
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -110,6 +110,24 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One thing of a facet that has no class of its own. ``name`` begins with what it is (``peer wg0 AbC...=``,
+    ``role app``), ``values`` is what can be said of it, and ``identity`` tells one from another that is just like it:
+    something that was removed and made again, or written again with the same values, has another."""
+
+    name: str
+    values: Mapping[str, str]
+    identity: str = ""
+
+
+# The facets that are told as items.
+ITEM_FACETS = (
+    *(Facet.NETWORK, Facet.WIREGUARD, Facet.USERS, Facet.TIMERS, Facet.SYSCTL, Facet.MOUNTS, Facet.MODULES),
+    *(Facet.POSTGRESQL, Facet.KUBERNETES),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """``begin_ns`` and ``end_ns`` are the target's clock. ``missing`` says which facets have no tool there."""
 
@@ -122,6 +140,7 @@ class Snapshot:
     sockets: tuple[Socket, ...]
     tables: Mapping[str, Table]
     missing: Mapping[Facet, str]
+    items: Mapping[Facet, Mapping[str, Item]] = field(default_factory=dict)
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Snapshot:
@@ -141,11 +160,12 @@ class Snapshot:
             sockets=tuple(rows("sockets", Socket)),
             tables={table.name: table for table in tables},
             missing={Facet(facet): reason for facet, reason in wire["missing"].items()},
+            items={facet: {item.name: item for item in rows(facet, Item)} for facet in ITEM_FACETS if facet in wire},
         )
 
     def to_bytes(self) -> bytes:
         """The snapshot as JSON, for the evidence: in a form that a search for secrets can read."""
-        wire = {
+        wire: dict[str, Any] = {
             "begin_ns": self.begin_ns,
             "end_ns": self.end_ns,
             "files": _to_rows(self.files.values()),
@@ -154,6 +174,7 @@ class Snapshot:
             "jobs": _to_rows(self.jobs),
             "sockets": _to_rows(self.sockets),
             "firewall": _to_rows(self.tables.values()),
+            **{str(facet): _to_rows(items.values()) for facet, items in self.items.items()},
             "missing": self.missing,
             "failed": {},
         }
@@ -167,12 +188,12 @@ class Snapshot:
 
 def _with_tuple(make: Callable[..., T], row: Row, name: str) -> T:
     """JSON has no tuples."""
-    at = [field.name for field in fields(make)].index(name)  # type: ignore[arg-type]
+    at = [one.name for one in fields(make)].index(name)  # type: ignore[arg-type]
     return make(*row[:at], tuple(row[at]), *row[at + 1 :])
 
 
 def _to_rows(values: Iterable[Any]) -> list[Row]:
-    return [[getattr(value, field.name) for field in fields(value)] for value in values]
+    return [[getattr(value, one.name) for one in fields(value)] for value in values]
 
 
 @cache

@@ -10,13 +10,19 @@ from typing import Any
 from ansible.playbook.handler import Handler
 from ansible.plugins.callback import CallbackBase
 
+# The arguments that say what a module manages. What it writes there may be a secret.
+_TELLING = (
+    *("path", "dest", "name", "mode", "state", "enabled"),
+    *("regexp", "marker", "section", "option", "key", "sysctl_file"),
+)
+
 DOCUMENTATION = """
     name: rejeu_events
     type: notification
     short_description: append rejeu's events as JSON lines
     description:
       - Writes when each task started and ended on each host, and what Ansible said of it.
-      - Arguments and results are left out, since either may hold a secret.
+      - Of arguments only those are told that say what a task manages, and no result, since either may hold a secret.
     requirements:
       - the environment variable REJEU_EVENTS names the file
 """
@@ -76,14 +82,28 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._end(result, "unreachable", message=self._reason(result))
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
-        if result.is_changed():
-            self._write("item", host=_host(result), uuid=_uuid(result), item=str(self._get_item_label(_fields(result))))
+        label = str(self._get_item_label(_fields(result)))
+        self._write(
+            "item",
+            host=_host(result),
+            uuid=_uuid(result),
+            item=label,
+            changed=result.is_changed(),
+            managed=_managed(result),
+        )
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         self._write("stats", hosts={host: stats.summarize(host) for host in stats.processed})
 
     def _end(self, result: Any, status: str, message: str = "") -> None:
-        self._write("end", host=_host(result), uuid=_uuid(result), status=status, message=message)
+        self._write(
+            "end",
+            host=_host(result),
+            uuid=_uuid(result),
+            status=status,
+            message=message,
+            managed=_managed(result),
+        )
 
     @staticmethod
     def _reason(result: Any) -> str:
@@ -105,3 +125,11 @@ def _uuid(result: Any) -> str:
 
 def _fields(result: Any) -> Any:
     return result.result if hasattr(result, "result") else result._result
+
+
+def _managed(result: Any) -> dict[str, str]:
+    fields = _fields(result)
+    if fields.get("_ansible_no_log"):
+        return {}
+    arguments = fields.get("invocation", {}).get("module_args", {})
+    return {name: str(arguments[name]) for name in _TELLING if arguments.get(name) is not None}
