@@ -1,6 +1,7 @@
 import pytest
 
-from rejeu.judge.attribution import TICK_NS, attribute, describe, to_findings
+from rejeu.judge.attribution import TICK_NS, attribute, to_findings
+from rejeu.judge.describe import describe
 from rejeu.values import Change, Facet, Gravity, How, Kind, Task, TaskRun, TaskStatus
 
 MS = 1_000_000

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rejeu.values import Change, Facet, Finding, How, Kind, TaskRun, TaskStatus
+from rejeu.judge.describe import describe
+from rejeu.values import Change, Finding, How, TaskRun, TaskStatus
 
 # The kernel stamps files with its last tick: up to 10 ms (HZ=100) before the write.
 TICK_NS = 10_000_000
@@ -80,31 +81,3 @@ def to_findings(
             )
         )
     return findings
-
-
-_PHRASES: dict[tuple[Facet, Kind], str] = {
-    (Facet.FILES, Kind.CONTENT): "content changed",
-    (Facet.FILES, Kind.METADATA): "attributes changed",
-    (Facet.FILES, Kind.REWRITTEN): "written again with the same bytes",
-    (Facet.FILES, Kind.TOUCHED): "touched",
-    (Facet.PACKAGES, Kind.CREATED): "package installed",
-    (Facet.PACKAGES, Kind.DELETED): "package removed",
-    (Facet.PACKAGES, Kind.CONTENT): "package version changed",
-    (Facet.PACKAGES, Kind.METADATA): "package selection changed",
-    (Facet.UNITS, Kind.FLAPPING): "does not stay up",
-    (Facet.UNITS, Kind.METADATA): "unit changed",
-    (Facet.UNITS, Kind.RUNTIME): "unit state changed",
-    (Facet.SOCKETS, Kind.RUNTIME): "listening socket changed",
-    (Facet.FIREWALL, Kind.RUNTIME): "rules changed",
-    (Facet.FIREWALL, Kind.REBUILT): "rules loaded again",
-}
-
-
-def describe(change: Change, run: TaskRun | None = None) -> str:
-    """One line: ``/etc/motd: content changed (1 line) · task "Write motd" said ok``."""
-    said = f"{change.subject}: {_PHRASES.get((change.facet, change.kind), change.kind)}"
-    if change.detail:
-        said += f" ({change.detail})"
-    if run:
-        said += f' · {"handler" if run.task.handler else "task"} "{run.task.name}" said {run.status}'
-    return said

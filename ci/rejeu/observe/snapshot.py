@@ -58,7 +58,9 @@ class Package:
 @dataclass(frozen=True, slots=True)
 class Unit:
     """systemd's properties of a unit. ``started_ns`` is when its last start began, ``changed_ns`` when its state
-    last changed, both on the target's clock. ``last_trigger`` (timers) is systemd's text, to be compared only."""
+    last changed, both on the target's clock. ``last_trigger`` (timers) is systemd's text, to be compared only.
+    ``reads`` are the files that its definition names: the unit, its drop-ins, environment files, and paths among the
+    arguments of what it starts. ``process_ns`` is when the youngest of its processes began."""
 
     name: str
     type: str
@@ -73,6 +75,8 @@ class Unit:
     changed_ns: int | None
     triggered_by: tuple[str, ...]
     last_trigger: str
+    reads: tuple[str, ...] = ()
+    process_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
