@@ -59,6 +59,18 @@ def tags_isolation(session: nox.Session) -> None:
 
 
 @nox.session
+def footprint(session: nox.Session) -> None:
+    """Compare what the newest run measured each domain to own with what the matrix declares."""
+    run_rejeu(session, "footprint")
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Put known faults into the platform's roles, and count which of them are found."""
+    run_rejeu(session, "faults")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run rejeu's own tests, those on real targets included."""
     install(session, "tests")

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 
-from rejeu import junit, plan
+from rejeu import declaration, footprints, junit, plan
 from rejeu import matrix as matrix_file
 from rejeu.context import Options, Step
-from rejeu.errors import RejeuError
+from rejeu.errors import ConfigError, RejeuError
+from rejeu.faults.catalogue import FOLDER, load, select
+from rejeu.faults.session import FaultSession
+from rejeu.judge.interruption import SAMPLED, Interrupt
+from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check
 from rejeu.results import ExitCode
 from rejeu.session import Session
@@ -38,23 +43,55 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--require-targets", is_flag=True, help="A target that cannot be had fails the run."),
         click.option("--keep", is_flag=True, help="Leave the containers, and say how to enter them."),
         click.option("--list", "listing", is_flag=True, help="Say which cells would run, and stop."),
-        click.option(
-            "--matrix", "matrix_path", default="ci/matrix.yml", show_default=True, type=click.Path(path_type=Path)
-        ),
-        click.option("--debug", is_flag=True, help="Show the traceback of an error."),
     ]
     for option in reversed(options):
         command = option(command)
-    return command
+    return _everywhere(command)
+
+
+def _everywhere(command: Callable[..., None]) -> Callable[..., None]:
+    matrix = click.Path(path_type=Path)
+    command = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
+    return click.option("--matrix", "matrix_path", default="ci/matrix.yml", show_default=True, type=matrix)(command)
+
+
+def _interrupt(_context: click.Context, _parameter: click.Parameter, text: str) -> Interrupt:
+    try:
+        return Interrupt.parse(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @commands.command(name=Check.IDEMPOTENCE.value)
 @_shared
 @click.option("--replays", type=click.IntRange(min=1), default=1, show_default=True, help="How often to replay.")
-@click.option("--only", type=click.Choice(["replay"]), help="Leave out everything but converge and replay.")
-def idempotence(replays: int, only: str | None, **shared: Any) -> None:
+@click.option(
+    "--only",
+    type=click.Choice(["replay", Check.HALFWAY.value]),
+    help="Leave out everything but converge and replay, or but the converges that are cut off half-way.",
+)
+@click.option(
+    "--interrupt",
+    default="sampled",
+    show_default=True,
+    metavar="none|sampled|every:N|all",
+    callback=_interrupt,
+    help="Where converges are cut off half-way.",
+)
+def idempotence(replays: int, only: str | None, interrupt: Interrupt, **shared: Any) -> None:
     """Converge every domain on every target, replay it, and prove that nothing moved."""
-    _run(Check.IDEMPOTENCE, plan.idempotence, replays=replays, steps=frozenset() if only else frozenset(Step), **shared)
+
+    def cells(matrix: Matrix, targets: tuple[str, ...], domains: tuple[str, ...]) -> list[Cell]:
+        replayed = [] if only == Check.HALFWAY else plan.idempotence(matrix, targets, domains)
+        cut_off = [] if only == "replay" or not interrupt.wanted else plan.halfway(matrix, targets, domains)
+        if not replayed and not cut_off:
+            raise ConfigError(
+                f"--only {only}: no converge is left to cut off; choose a domain, and how to interrupt it"
+            )
+        return [*replayed, *cut_off]
+
+    steps = frozenset[Step]() if only == "replay" else frozenset(Step)
+    _run(Check.IDEMPOTENCE, cells, replays=replays, steps=steps, interrupt=interrupt, **shared)
 
 
 @commands.command(name=Check.ISOLATION.value)
@@ -62,6 +99,65 @@ def idempotence(replays: int, only: str | None, **shared: Any) -> None:
 def tags_isolation(**shared: Any) -> None:
     """Run every tag on a damaged platform, and prove that it touches its own domains alone."""
     _run(Check.ISOLATION, plan.isolation, replays=1, steps=frozenset(Step), **shared)
+
+
+@commands.command()
+@_everywhere
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder of the run that measured, instead of the newest.",
+)
+@click.option("--write", is_flag=True, help="Add to the matrix what it lacks, for review in a diff.")
+def footprint(run: Path | None, write: bool, matrix_path: Path, debug: bool) -> None:
+    """Compare what a run measured each domain to own with what the matrix declares."""
+    console = Console(highlight=False, markup=False)
+    with _told(debug):
+        matrix = matrix_file.load(matrix_path)
+        measured = footprints.read(run or footprints.newest(Path.cwd()))
+        differences = footprints.compare(matrix, measured)
+        for line in footprints.describe(differences):
+            console.print(line, soft_wrap=True)
+        added = {one.domain: one.added for one in differences if one.added}
+        if write and added:
+            declaration.declare(matrix_path, added)
+            console.print(f"{matrix_path}: more is declared now; review it with git diff", soft_wrap=True)
+
+
+@commands.command(name=Check.FAULTS.value)
+@_everywhere
+@click.option("--only", multiple=True, metavar="ID", help="Only this fault; may be repeated.")
+@click.option("--target", "targets", multiple=True, help="Instead of the matrix's first target; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, and how it goes to standard error.")
+@click.option("--list", "listing", is_flag=True, help="Say which faults there are, and stop.")
+def faults(
+    only: tuple[str, ...], targets: tuple[str, ...], as_json: bool, listing: bool, matrix_path: Path, debug: bool
+) -> None:
+    """Put known faults into the platform's roles, and count which of them are found."""
+    console = Console(highlight=False, stderr=as_json)
+    with _told(debug):
+        matrix = matrix_file.load(matrix_path)
+        chosen = select(load(FOLDER, matrix), only)
+        if listing:
+            for fault in chosen:
+                console.print(f"{fault.value.id}  {fault.value.summary}", soft_wrap=True)
+            return
+        known = plan.select_targets(matrix, targets)
+        session = FaultSession.of(Path.cwd().resolve(), matrix, known if targets else known[:1], chosen, console)
+        session.as_json = as_json
+        code = session.run()
+    sys.exit(code)
+
+
+@contextmanager
+def _told(debug: bool) -> Iterator[None]:
+    """An error in one line, and its exit code."""
+    try:
+        yield
+    except RejeuError as error:
+        _fail(f"rejeu: {error}", error.exit_code, debug)
+    except Exception as error:
+        _fail(f"rejeu: {type(error).__name__}: {error} (--debug shows where)", ExitCode.HARNESS, debug)
 
 
 def _run(
@@ -78,9 +174,10 @@ def _run(
     debug: bool,
     replays: int,
     steps: frozenset[Step],
+    interrupt: Interrupt = SAMPLED,
 ) -> None:
     console = Console(highlight=False)
-    try:
+    with _told(debug):
         checkout = Path.cwd().resolve()
         if not listing:
             # Whatever stops this run, an earlier one's verdict must not stand for it.
@@ -92,12 +189,8 @@ def _run(
                 start = " + ".join(cell.starts_from) or "a bare image"
                 console.print(f"{cell.name}  from {start}", soft_wrap=True)
             return
-        options = Options(strict=strict, replays=replays, keep=keep, steps=steps)
+        options = Options(strict=strict, replays=replays, keep=keep, steps=steps, interrupt=interrupt)
         code = Session(checkout, matrix, check, cells, options, require_targets, console).run()
-    except RejeuError as error:
-        _fail(f"rejeu: {error}", error.exit_code, debug)
-    except Exception as error:
-        _fail(f"rejeu: {type(error).__name__}: {error} (--debug shows where)", ExitCode.HARNESS, debug)
     sys.exit(code)
 
 

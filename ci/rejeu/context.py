@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 from rejeu.ansible.playbook import Project
 from rejeu.evidence import RunFolder
+from rejeu.judge.interruption import SAMPLED, Interrupt
 from rejeu.matrix import Matrix
 from rejeu.plan import State
 from rejeu.targets.engine import Engine
@@ -21,6 +23,7 @@ class Step(StrEnum):
     """What an idempotence cell does beside converging and replaying."""
 
     SETTLE = "settle"
+    BASELINE = "baseline"
     CONTROL = "control"
     FOOTPRINT = "footprint"
     CHECK = "check"
@@ -36,12 +39,14 @@ class Options:
     replays: int = 1
     keep: bool = False
     steps: frozenset[Step] = frozenset(Step)
+    interrupt: Interrupt = SAMPLED
 
 
 @dataclass(frozen=True)
 class Context:
     """``images`` maps a target to its bare image; ``peer_image`` is the neighbours'. ``awaited`` are the states that
-    cells of this run or a later one start from. ``key`` digests what may not be stored: it lives as long as the run."""
+    cells of this run or a later one start from. ``key`` digests what may not be stored: it lives as long as the run.
+    On ``today`` it is judged whether waivers have expired."""
 
     matrix: Matrix
     project: Project
@@ -52,4 +57,5 @@ class Context:
     options: Options
     awaited: frozenset[tuple[str, State]] = frozenset()
     report: Report = lambda _cell, _phase: None
+    today: date = field(default_factory=date.today)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

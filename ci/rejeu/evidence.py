@@ -51,6 +51,16 @@ class RunFolder:
             "seconds": round(result.seconds, 3),
             "ansible_seconds": round(result.ansible_seconds, 3),
             "background": result.background,
+            "waived": [
+                {
+                    "assertion": assertion.name,
+                    "subject": one.finding.subject,
+                    "until": str(one.waiver.expires),
+                    "reason": one.waiver.reason,
+                }
+                for assertion in result.assertions
+                for one in assertion.waived
+            ],
             "assertions": {assertion.name: assertion.status for assertion in result.assertions},
         }
         with (self.path / "cells.jsonl").open("a") as file:

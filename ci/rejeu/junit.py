@@ -11,7 +11,7 @@ from junit_xml import TestCase, TestSuite, to_xml_report_string
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import redact
 from rejeu.values import Finding, TaskRun
-from rejeu.wording import described
+from rejeu.wording import accepted, described
 
 # What XML 1.0 cannot hold, not even escaped.
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,7 +33,7 @@ def write(report: Path, results: Iterable[CellResult], values: Mapping[str, str]
     suites = [
         TestSuite(
             target,
-            [_case(result, assertion, values) for result in found for assertion in result.assertions],
+            [case for result in found for case in _cases(result, values)],
             package="rejeu",
         )
         for target, found in by_target.items()
@@ -44,12 +44,22 @@ def write(report: Path, results: Iterable[CellResult], values: Mapping[str, str]
     partial.replace(report)
 
 
-def _case(result: CellResult, assertion: Assertion, values: Mapping[str, str]) -> TestCase:
+def _cases(result: CellResult, values: Mapping[str, str]) -> list[TestCase]:
+    background = [f"background: {moved}" for moved in result.background[:_MOST_BACKGROUND]]
+    # What moved in the background belongs to the whole cell: it is told once, in its first case.
+    return [
+        _case(result, assertion, () if number else background, values)
+        for number, assertion in enumerate(result.assertions)
+    ]
+
+
+def _case(result: CellResult, assertion: Assertion, background: Iterable[str], values: Mapping[str, str]) -> TestCase:
     guilty = _guilty(assertion.findings)
     lines = [f"evidence: {result.evidence}"] if result.evidence else []
     lines += [f"privileges: {result.privileges}"] if result.privileges else []
     lines += [described(finding) for finding in assertion.findings] if assertion.status is Status.PASSED else []
-    lines += [f"background: {moved}" for moved in result.background[:_MOST_BACKGROUND]]
+    lines += [accepted(one) for one in assertion.waived]
+    lines += background
     case = TestCase(
         name=assertion.name,
         classname=result.cell.name,

@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import Field, StringConstraints, model_validator
 
+from rejeu import documents
+from rejeu.documents import Model
 from rejeu.errors import ConfigError
 from rejeu.values import Kind, Vantage
 
@@ -25,22 +24,7 @@ Glob = Annotated[str, StringConstraints(pattern=r"^!?/")]
 _TAKEN = {"site", "all", "always", "never", "tagged", "untagged"}
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _knows_every_key(cls, data: Any) -> Any:
-        """Before the fields are looked at: a mistyped key is told as such, not as one that is missing."""
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        for key in data if isinstance(data, dict) else ():
-            if key not in known:
-                context = {"key": key, "known": ", ".join(known)}
-                raise PydanticCustomError("unknown_key", "unknown key; there are {known}", context)
-        return data
-
-
-class TargetSpec(_Model):
+class TargetSpec(Model):
     """A distribution. ``registry`` names its image; ``suite`` lets mmdebstrap make it without a registry."""
 
     registry: str
@@ -48,7 +32,7 @@ class TargetSpec(_Model):
     distribution: Literal["debian", "ubuntu"]
 
 
-class Platform(_Model):
+class Platform(Model):
     """Where the playbooks are. Paths are relative to the checkout, ``playbook`` and ``inventory`` to ``directory``."""
 
     directory: str
@@ -58,7 +42,7 @@ class Platform(_Model):
     host: Name
 
 
-class MintedSecret(_Model):
+class MintedSecret(Model):
     """How a test secret is made up. ``of`` names the private key of a ``wireguard_public_key``."""
 
     kind: Literal["password", "wireguard_private_key", "wireguard_preshared_key", "wireguard_public_key"]
@@ -71,12 +55,12 @@ class MintedSecret(_Model):
         return self
 
 
-class SecretsSpec(_Model):
+class SecretsSpec(Model):
     committed: str
     mint: dict[str, MintedSecret]
 
 
-class Tunnel(_Model):
+class Tunnel(Model):
     """How the neighbour enters the VPN. Keys are named, never written: the names are those of secrets."""
 
     domain: Name
@@ -88,7 +72,7 @@ class Tunnel(_Model):
     preshared_key: str
 
 
-class ProbeSpec(_Model):
+class ProbeSpec(Model):
     """A question put to a service, and where it is asked from."""
 
     type: Literal["tcp", "ssh", "ping", "sql"]
@@ -107,7 +91,7 @@ class ProbeSpec(_Model):
         return self
 
 
-class Footprint(_Model):
+class Footprint(Model):
     """What a domain may own. Files are globs (``**`` crosses folders); units, packages and sockets too.
 
     ``live`` is for the other facets: ``FACET NAME``, where the name is a glob (``sysctl net.*``, ``wireguard wg0**``).
@@ -121,21 +105,26 @@ class Footprint(_Model):
     live: tuple[str, ...] = ()
 
 
-class Waiver(_Model):
+class Waiver(Model):
     """A finding that is accepted: ``subject`` (a glob) in ``assertion``, for a written ``reason``, until ``expires``.
 
-    ``kind``, ``cell`` (a glob of cell names) and ``assertion`` narrow it.
+    ``subject`` is a glob as in footprints where findings are about paths; elsewhere ``*`` is any text. ``kind``,
+    ``cell`` (a glob of cell names) and ``assertion`` narrow it: one that does not say which is for every check, and
+    each of them tells where it had nothing to waive. The last day is that of ``expires``.
+
+    Never waived: a secret that leaked, a playbook that failed, and a selection under which nothing ran, since after
+    these a cell has judged nothing; a finding about a waiver; and what could not be judged, which is no finding.
     """
 
     subject: str = Field(min_length=1)
-    reason: str = Field(min_length=1)
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     expires: date
     kind: Kind | None = None
     cell: str | None = None
     assertion: str | None = None
 
 
-class Drift(_Model):
+class Drift(Model):
     """A small damage that the domain's own run must repair and every other run must leave alone.
 
     Exactly one of ``append`` (text added to ``file``), ``replace`` (a regular expression in ``file``, by ``by``)
@@ -163,7 +152,7 @@ class Drift(_Model):
         return self
 
 
-class Domain(_Model):
+class Domain(Model):
     """A slice of the platform that its tag (the domain's name) runs alone."""
 
     roles: tuple[Name, ...] = Field(min_length=1)
@@ -179,7 +168,7 @@ class Domain(_Model):
     )
 
 
-class Matrix(_Model):
+class Matrix(Model):
     targets: dict[Name, TargetSpec] = Field(min_length=1)
     platform: Platform
     secrets: SecretsSpec
@@ -207,29 +196,12 @@ class Matrix(_Model):
 def load(path: Path) -> Matrix:
     """Read and validate ``path``. Raises ConfigError with ``file:line`` and what was expected."""
     try:
-        document = YAML().load(path.read_text(encoding="utf-8"))
+        document = documents.load(path, Matrix)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no matrix file here; run from the checkout's root or pass --matrix") from None
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
-    except YAMLError as error:  # a character that YAML does not allow
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    try:
-        matrix = Matrix.model_validate(_plain(document))
-    except ValidationError as error:
-        first = error.errors()[0]
-        location = (*first["loc"], first["ctx"]["key"]) if first["type"] == "unknown_key" else first["loc"]
-        line = _line_of(document, location)
-        where = ".".join(map(str, location)) or "the file"
-        raise ConfigError(f"{path}:{line}: {where}: {_expected(first)}") from None
-    for location, problem in _inconsistencies(matrix):
-        raise ConfigError(f"{path}:{_line_of(document, location)}: {'.'.join(map(str, location))}: {problem}")
-    return matrix
+    for location, problem in _inconsistencies(document.value):
+        raise document.error(location, problem)
+    return document.value
 
 
 def _inconsistencies(matrix: Matrix) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -282,33 +254,3 @@ def _cycle(requires: Mapping[str, tuple[str, ...]]) -> list[str]:
         if found := visit(name, []):
             return found
     return []
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    return node
-
-
-def _expected(error: Any) -> str:
-    if error["type"] == "model_type":
-        return "must be a mapping of keys to values"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    given = error.get("input")
-    return f"{message} (found {given!r})" if isinstance(given, str | int | float) else message
-
-
-def _line_of(document: Any, location: tuple[str | int, ...]) -> int:
-    """The line of the innermost node of ``location`` that the file has (pydantic adds steps of its own)."""
-    line = 1
-    node: Any = document
-    for step in location:
-        try:
-            marks: Any = node.lc
-            line = (marks.item(step) if isinstance(node, list) else marks.key(step))[0] + 1
-            node = node[step]
-        except (AttributeError, KeyError, IndexError, TypeError):
-            break
-    return line

@@ -15,7 +15,11 @@ SITE = "site"
 class Check(StrEnum):
     IDEMPOTENCE = "idempotence"
     ISOLATION = "tags-isolation"
+    COLD = "cold"
+    HALFWAY = "half-way"
     CONVERGE = "converge"
+    STATIC = "static"
+    FAULTS = "faults"
 
 
 # A converged state of a target: the tags that were run on a bare image, in order. `("site",)` is the whole playbook.
@@ -48,7 +52,7 @@ class Cell:
 
     @property
     def reaches(self) -> State:
-        """The state that a cell leaves, but for isolation: that damages its target, and leaves none."""
+        """The state that a cell leaves, but for the checks that damage their target and leave none."""
         return (*self.starts_from, self.subject)
 
 
@@ -65,8 +69,9 @@ def awaited(cells: Iterable[Cell]) -> frozenset[tuple[str, State]]:
 
 
 def standing(matrix: Matrix, state: State) -> tuple[str, ...]:
-    """The domains that have converged in ``state``."""
-    return ordered(matrix) if SITE in state else tuple(name for name in ordered(matrix) if name in state)
+    """The domains that have converged in ``state``, those of its families included."""
+    converged = {name for step in state if step != SITE for name in matrix.tags[step]}
+    return tuple(name for name in ordered(matrix) if name in converged or SITE in state)
 
 
 def ordered(matrix: Matrix) -> tuple[str, ...]:
@@ -84,16 +89,24 @@ def ordered(matrix: Matrix) -> tuple[str, ...]:
     return tuple(done)
 
 
-def requirements(matrix: Matrix, domain: str) -> tuple[str, ...]:
-    """Everything ``domain`` stands on, transitively, in converging order."""
-    needed: set[str] = set()
-    pending = list(matrix.domains[domain].requires)
-    while pending:
-        name = pending.pop()
-        if name not in needed:
-            needed.add(name)
-            pending.extend(matrix.domains[name].requires)
+def requirements(matrix: Matrix, tag: str) -> tuple[str, ...]:
+    """Everything that ``tag``'s domains stand on, transitively and in converging order, themselves excepted unless one
+    of them is what another requirement needs."""
+    members = matrix.tags[tag]
+    outside = _below(matrix, members) - set(members)
+    needed = outside | _below(matrix, outside)
     return tuple(name for name in ordered(matrix) if name in needed)
+
+
+def _below(matrix: Matrix, domains: Iterable[str]) -> set[str]:
+    needed: set[str] = set()
+    pending = list(domains)
+    while pending:
+        for name in matrix.domains[pending.pop()].requires:
+            if name not in needed:
+                needed.add(name)
+                pending.append(name)
+    return needed
 
 
 def select(matrix: Matrix, chosen: Iterable[str]) -> tuple[str, ...]:
@@ -117,14 +130,32 @@ def idempotence(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str]) -
     ]
 
 
+def halfway(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str]) -> list[Cell]:
+    """A cell for each selected domain on each target; the whole site is left half done by its domains."""
+    return [
+        Cell(Check.HALFWAY, target, subject, requirements(matrix, subject))
+        for target in targets
+        for subject in select(matrix, chosen)
+        if subject != SITE
+    ]
+
+
 def isolation(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str]) -> list[Cell]:
-    """A cell for each selected tag, families included, on each target. All start from the whole site."""
+    """Two cells for each selected tag, families included, on each target: isolation, which starts from the whole site,
+    and cold, which starts from what the tag requires."""
     names = set(chosen)
     known = matrix.tags
     for name in sorted(names - set(known)):
         raise ConfigError(f"--domain {name}: no such domain or family; there are {', '.join(sorted(known))}")
     tags = [tag for tag in (*ordered(matrix), *matrix.families) if not names or tag in names]
-    return [Cell(Check.ISOLATION, target, tag, (SITE,)) for target in targets for tag in tags]
+    return [
+        cell
+        for target in targets
+        for cell in (
+            *(Cell(Check.ISOLATION, target, tag, (SITE,)) for tag in tags),
+            *(Cell(Check.COLD, target, tag, requirements(matrix, tag)) for tag in tags),
+        )
+    ]
 
 
 def select_targets(matrix: Matrix, chosen: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,10 @@ class Interrupted(HarnessError):
     """The run is being stopped; whoever waits for a child or a state gives up."""
 
 
+class Kill(Exception):
+    """Raised by ``while_waiting``: the child and all that it started end now, as when their machine dies."""
+
+
 def check_interrupted() -> None:
     if _stopping.is_set():
         raise Interrupted("interrupted")
@@ -32,12 +36,14 @@ def call(
     log: Path,
     cwd: Path,
     env: Mapping[str, str],
-    while_waiting: Callable[[], None] = lambda: None,
+    while_waiting: Callable[[], object] = lambda: None,
+    every_s: float = 0.2,
+    inherited: Sequence[int] = (),
 ) -> int:
-    """Run ``argv`` with its output appended to ``log``, and return its exit code.
+    """Run ``argv`` with its output appended to ``log``, and return its exit code (-9 where it was killed).
 
-    ``while_waiting`` is called a few times a second. The child leads a session of its own: a terminal's Ctrl-C
-    reaches rejeu alone, which then ends its children in order.
+    ``while_waiting`` is called every ``every_s`` and may raise Kill. The child gets the open files ``inherited``. It
+    leads a session of its own: a terminal's Ctrl-C reaches rejeu alone, which then ends its children in order.
     """
     check_interrupted()
     with log.open("ab") as output:
@@ -51,6 +57,7 @@ def call(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=inherited,
         )
         with _lock:
             _live.add(child)
@@ -59,10 +66,13 @@ def call(
                 _signal(child, signal.SIGTERM)
             while True:
                 try:
-                    code = child.wait(timeout=0.2)
+                    code = child.wait(timeout=every_s)
                     break
                 except subprocess.TimeoutExpired:
                     while_waiting()
+        except Kill:
+            _kill_all(child)
+            code = child.wait()
         except BaseException:
             _signal(child, signal.SIGTERM)
             child.wait()
@@ -80,6 +90,19 @@ def interrupt_all() -> None:
     with _lock:
         for child in _live:
             _signal(child, signal.SIGTERM)
+
+
+def _kill_all(child: subprocess.Popen[bytes]) -> None:
+    """ansible-playbook's workers lead sessions of their own, so that its group is not all of it."""
+    _signal(child, signal.SIGSTOP)  # it starts nothing more
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid="], stdout=subprocess.PIPE, text=True, check=True)
+    processes = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    family = {child.pid}
+    while more := {pid for pid, parent, _ in processes if parent in family} - family:
+        family |= more
+    for group in {group for pid, _, group in processes if pid in family} - {os.getpgrp()}:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

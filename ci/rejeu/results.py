@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from rejeu import host
+from rejeu.judge.waivers import Waived
 from rejeu.plan import Cell
 from rejeu.values import Finding, Gravity
 
@@ -27,21 +29,34 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True)
 class Assertion:
-    """One thing that a cell claims. ``reason`` says why it could not be judged, or was skipped."""
+    """One thing that a cell claims. ``reason`` says why it could not be judged, or was skipped.
+
+    ``waived`` are findings that the matrix accepts: they are shown, and fail nothing.
+    """
 
     name: str
     status: Status
     findings: tuple[Finding, ...] = ()
     reason: str = ""
     seconds: float = 0.0
+    waived: tuple[Waived, ...] = ()
 
     @classmethod
-    def judged(cls, name: str, findings: Iterable[Finding], *, strict: bool, seconds: float = 0.0) -> Assertion:
+    def judged(
+        cls,
+        name: str,
+        findings: Iterable[Finding],
+        *,
+        strict: bool,
+        seconds: float = 0.0,
+        waived: Iterable[Waived] = (),
+    ) -> Assertion:
         """Failed where a finding is grave enough; ``strict`` makes warnings grave too. The gravest comes first."""
         found = tuple(sorted(findings, key=lambda finding: list(Gravity).index(finding.gravity)))
         grave = {Gravity.FAIL, Gravity.WARN} if strict else {Gravity.FAIL}
         failed = any(finding.gravity in grave for finding in found)
-        return cls(name, Status.FAILED if failed else Status.PASSED, found, seconds=seconds)
+        status = Status.FAILED if failed else Status.PASSED
+        return cls(name, status, found, seconds=seconds, waived=tuple(waived))
 
     @classmethod
     def unjudged(cls, name: str, reason: str) -> Assertion:
@@ -81,9 +96,14 @@ class CellResult:
     def findings(self) -> tuple[Finding, ...]:
         return tuple(finding for assertion in self.assertions for finding in assertion.findings)
 
+    @property
+    def waived(self) -> tuple[Waived, ...]:
+        return tuple(one for assertion in self.assertions for one in assertion.waived)
+
 
 def exit_code(results: Iterable[CellResult], *, require_targets: bool) -> ExitCode:
-    """What the run ends with. A run that judged nothing could not judge."""
+    """What the run ends with. A run that judged nothing on a target could not judge, whatever else it looked at."""
+    results = list(results)
     statuses = [result.status for result in results]
     if Status.ERROR in statuses:
         return ExitCode.HARNESS
@@ -91,6 +111,7 @@ def exit_code(results: Iterable[CellResult], *, require_targets: bool) -> ExitCo
         return ExitCode.FINDINGS
     if require_targets and Status.SKIPPED in statuses:
         return ExitCode.UNAVAILABLE
-    if Status.PASSED not in statuses:
-        return ExitCode.UNAVAILABLE if statuses else ExitCode.HARNESS
+    on_targets = [result.status for result in results if result.cell.target != host.NAME]
+    if Status.PASSED not in on_targets:
+        return ExitCode.UNAVAILABLE if on_targets else ExitCode.HARNESS
     return ExitCode.CLEAN

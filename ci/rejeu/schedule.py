@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from rejeu.errors import ConfigError
@@ -34,9 +34,8 @@ def jobs(cells: Sequence[Cell], stands: Callable[[str, State], bool], *, cells_l
     converged for itself, from the longest part of it that stands. A cell whose machines are kept leaves no state.
     """
     made: dict[str, Job] = {}
-    makers = {
-        (cell.target, cell.reaches): cell for cell in cells if cell.check is Check.IDEMPOTENCE and cells_leave_states
-    }
+    leaving = (Check.IDEMPOTENCE, Check.COLD) if cells_leave_states else ()
+    makers = {(cell.target, cell.reaches): cell for cell in cells if cell.check in leaving}
 
     def need(target: str, state: State) -> frozenset[str]:
         if not state or stands(target, state):
@@ -70,19 +69,26 @@ def by_urgency(pending: Iterable[Job]) -> list[Job]:
     return sorted(known.values(), key=lambda job: (-depth(job.name), len(job.state)))
 
 
-def run(all_jobs: Sequence[Job], work: Callable[[Job], None], workers: int, abort: Callable[[], None]) -> None:
+Leave = Callable[[], None]
+
+
+def run(all_jobs: Sequence[Job], work: Callable[[Job, Leave], None], workers: int, abort: Callable[[], None]) -> None:
     """Do every job once those before it have ended, ``workers`` at a time.
+
+    ``work`` is given a function to call once what others wait for is there, when it has more to do itself.
 
     An exception, a signal's included, calls ``abort``, which has to make the jobs under way end soon.
     """
     pending = {job.name: job for job in by_urgency(all_jobs)}
     running: dict[Future[None], str] = {}
+    left: set[str] = set()
     with ThreadPoolExecutor(max_workers=workers) as pool:
         try:
             while pending or running:
                 for job in list(pending.values()):
-                    if len(running) < workers and not (job.after & (pending.keys() | set(running.values()))):
-                        running[pool.submit(work, pending.pop(job.name))] = job.name
+                    awaited = pending.keys() | (set(running.values()) - left)
+                    if len(running) < workers and not job.after & awaited:
+                        running[pool.submit(work, pending.pop(job.name), partial(left.add, job.name))] = job.name
                 # A timeout lets the main thread take signals while it waits.
                 for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
                     del running[future]

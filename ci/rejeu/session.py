@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,13 +16,15 @@ from typing import Any
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from rejeu import host, junit, schedule
+from rejeu import footprints, host, hostside, junit, schedule
+from rejeu.ansible.planned import Plan
 from rejeu.ansible.playbook import Project, plan
 from rejeu.checks.cells import converge_layer, run_cell
 from rejeu.checks.layers import Layers
-from rejeu.context import Context, Options
-from rejeu.errors import UnavailableError
-from rejeu.evidence import RunFolder, judge_secrets
+from rejeu.context import Context, Options, Step
+from rejeu.evidence import RunFolder
+from rejeu.hostside import Terms
+from rejeu.imaging import make_all
 from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check, awaited, idempotence, isolation
 from rejeu.processes import interrupt_all
@@ -31,12 +34,8 @@ from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
 from rejeu.summary import summarise, tally
 from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
-from rejeu.values import PlannedTask
 
 JUDGED = "judged"
-NO_LEAK_ELSEWHERE = "no secret in what the run wrote beside its cells"
-PLAYBOOKS_UNTOUCHED = "the playbooks stayed as they were"
-HOST_UNTOUCHED = "the host's kernel settings are untouched"
 
 
 class Stopped(BaseException):
@@ -59,6 +58,7 @@ class Session:
     require_targets: bool
     console: Console
     results: list[CellResult] = field(default_factory=list)
+    today: date = field(default_factory=date.today)
 
     def run(self) -> int:
         """Judge every cell, write the JUnit file, say how it went, and return the exit code."""
@@ -88,19 +88,21 @@ class Session:
         )
         runs = RunFolder.create(self.checkout)
         planned = plan(project, list(self.matrix.tags), folder=runs.path)
+        hostside.refuse_misfits(self.matrix, planned)
         before = host.settings()
         unjudged = Assertion.unjudged(JUDGED, "the run ended before")
+        lock = threading.Lock()
         with Progress(self.console) as progress:
             try:
+                self._conclude(hostside.static(self.check, self.matrix, planned, **self._terms), runs, lock, progress)
                 with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine, ExitStack() as cleanup:
                     self._judge(engine, project, runs, planned, progress, cleanup, workers)
-                if any(result.status is not Status.SKIPPED for result in self.results):
-                    # Otherwise no target ran, and a clean host would make the run look as if something had passed.
-                    self.results.append(_host_result(self.check, before, self.options.strict))
-                    self.results.append(self._search_the_rest(runs, secrets.confidential))
+                for result in self._beside(runs, before, secrets.confidential):
+                    self._conclude(result, runs, lock, progress)
             except Stopped as stopped:
                 unjudged = Assertion.skipped(JUDGED, "interrupted")
-                progress.line(f"interrupted: {len(self.results)} of {len(self.cells)} cells were judged")
+                judged_cells = len({result.cell for result in self.results} & set(self.cells))
+                progress.line(f"interrupted: {judged_cells} of {len(self.cells)} cells were judged")
                 return 128 + stopped.number
             except Exception as error:
                 unjudged = Assertion.unjudged(JUDGED, str(error))
@@ -110,8 +112,13 @@ class Session:
                 judged = {result.cell for result in self.results}
                 self.results += [CellResult(cell, (unjudged,)) for cell in self.cells if cell not in judged]
                 junit.write(report, self.results, secrets.confidential)
-        summarise(self.console, self.results, secrets.confidential, session=self.check, strict=self.options.strict)
-        line = f"{tally(self.results)} · {runs.relative(report)} · evidence in {runs.relative(runs.path)}"
+        return self._finish(runs, secrets.confidential)
+
+    def _finish(self, runs: RunFolder, values: Mapping[str, str]) -> int:
+        """Say how it went, and return the exit code."""
+        summarise(self.console, self.results, values, session=self.check, strict=self.options.strict)
+        report = runs.relative(junit.path(self.checkout, self.check))
+        line = f"{tally(self.results)} · {report} · evidence in {runs.relative(runs.path)}"
         self.console.print(line, soft_wrap=True)
         return exit_code(self.results, require_targets=self.require_targets)
 
@@ -120,7 +127,7 @@ class Session:
         engine: Engine,
         project: Project,
         runs: RunFolder,
-        planned: Sequence[PlannedTask],
+        planned: Plan,
         progress: Progress,
         cleanup: ExitStack,
         workers: int,
@@ -134,26 +141,15 @@ class Session:
         cells = [cell for cell in self.cells if cell.target in images]
         if not cells:
             return
-        context = Context(
-            matrix=self.matrix,
-            project=project,
-            engine=engine,
-            images=images,
-            # The neighbours are all alike, whatever the target: one image serves every cell.
-            peer_image=self._image(engine, runs, "peer", next(iter(images))),
-            runs=runs,
-            options=self.options,
-            awaited=awaited(self._possible(images)),
-            report=progress.report,
-        )
+        context = self._context(engine, project, runs, images, progress)
         layers = Layers.of(engine.client, project)
         if project.secrets.origin == "committed":
             # A kept state holds the secrets that it was converged with: real ones do not outlive the run.
             cleanup.callback(layers.discard)
 
-        def work(job: schedule.Job) -> None:
+        def work(job: schedule.Job, leave: schedule.Leave) -> None:
             if job.cell is not None:
-                result = run_cell(context, layers, planned, job.cell)
+                result = run_cell(context, layers, planned.tasks, job.cell, leave)
             else:
                 result = converge_layer(context, layers, job.target, job.state)
             self._conclude(result, runs, lock, progress)
@@ -167,16 +163,39 @@ class Session:
 
         jobs = schedule.jobs(cells, stands, cells_leave_states=not self.options.keep)
         schedule.run(jobs, work, workers, abort)
-        self._conclude(_playbooks_result(self.check, layers), runs, lock, progress)
+        self._conclude(hostside.playbooks(self.check, layers), runs, lock, progress)
 
-    def _search_the_rest(self, runs: RunFolder, values: Mapping[str, str]) -> CellResult:
-        """Cells search their own folders; attempts that were given up, the plan and the images' logs are left."""
-        searched = {self.checkout / result.evidence for result in self.results if result.evidence}
-        found = [
-            one for path in sorted(runs.path.iterdir()) if path not in searched for one in judge_secrets(path, values)
-        ]
-        assertion = Assertion.judged(NO_LEAK_ELSEWHERE, found, strict=self.options.strict)
-        return CellResult(Cell(self.check, host.NAME, "evidence"), (assertion,))
+    def _context(
+        self, engine: Engine, project: Project, runs: RunFolder, images: Mapping[str, str], progress: Progress
+    ) -> Context:
+        return Context(
+            matrix=self.matrix,
+            project=project,
+            engine=engine,
+            images=images,
+            # The neighbours are all alike, whatever the target: one image serves every cell.
+            peer_image=self._image(engine, runs, "peer", next(iter(images))),
+            runs=runs,
+            options=self.options,
+            awaited=awaited(self._possible(images)),
+            report=progress.report,
+            today=self.today,
+        )
+
+    @property
+    def _terms(self) -> Terms:
+        return {"strict": self.options.strict, "today": self.today}
+
+    def _beside(self, runs: RunFolder, before: Mapping[str, str], values: Mapping[str, str]) -> Iterator[CellResult]:
+        """What is judged when the cells have ended. Where no target ran, nothing can have touched the host."""
+        cells = [result for result in self.results if result.cell.target != host.NAME]
+        if any(result.status is not Status.SKIPPED for result in cells):
+            yield hostside.kernel(self.check, self.matrix, before, **self._terms)
+            yield hostside.evidence(self.check, runs, self.results, values)
+        if measured := footprints.measured(runs.path):
+            yield hostside.apart(self.check, self.matrix, measured, **self._terms)
+        whole = self.options.steps == frozenset(Step)
+        yield hostside.waived(self.check, self.matrix, self.results, whole=whole, **self._terms)
 
     def _possible(self, images: Mapping[str, str]) -> Sequence[Cell]:
         """The cells whose starting states are kept: those of any run, or of this one alone where it is to be quick."""
@@ -192,54 +211,13 @@ class Session:
 
     def _images(self, engine: Engine, runs: RunFolder, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:
         """The image of each target that can be had, and the reason for each that cannot."""
-        images: dict[str, str] = {}
-        refusals: dict[str, str] = {}
-
-        failures: list[Exception] = []
-        cores = threading.BoundedSemaphore(os.cpu_count() or 1)
-
-        def make(target: str) -> None:
-            with cores, progress.phase(f"image {target}", "making the image"):
-                try:
-                    images[target] = self._image(engine, runs, "target", target)
-                except UnavailableError as error:
-                    refusals[target] = str(error)
-                except Exception as error:
-                    failures.append(error)
-
-        targets = list(dict.fromkeys(cell.target for cell in self.cells))
-        # Daemons, since nothing ends the engine's own build: an interrupt does not wait for it.
-        makers = [threading.Thread(target=make, args=(target,), daemon=True) for target in targets]
-        try:
-            for maker in makers:
-                maker.start()
-            for maker in makers:
-                maker.join()
-        except BaseException:
-            interrupt_all()
-            raise
-        if failures:
-            raise failures[0]
-        # In the matrix's order, whichever was made first.
-        return {target: images[target] for target in targets if target in images}, refusals
+        targets = (cell.target for cell in self.cells)
+        return make_all(targets, lambda target: self._image(engine, runs, "target", target), progress)
 
     def _image(self, engine: Engine, runs: RunFolder, recipe: str, target: str) -> str:
         name = f"{recipe}-{target}"
         folder = self.checkout / "ci" / "images" / recipe
         return ensure(engine.client, folder, self.matrix.targets[target], name, runs.path / f"image-{name}.log")
-
-
-def _host_result(check: Check, before: dict[str, str], strict: bool) -> CellResult:
-    findings = host.judge(before, host.settings())
-    return CellResult(Cell(check, host.NAME, "kernel"), (Assertion.judged(HOST_UNTOUCHED, findings, strict=strict),))
-
-
-def _playbooks_result(check: Check, layers: Layers) -> CellResult:
-    cell = Cell(check, host.NAME, "playbooks")
-    if layers.are_current():
-        return CellResult(cell, (Assertion.judged(PLAYBOOKS_UNTOUCHED, (), strict=True),))
-    reason = "the playbooks or secrets were edited while the run was under way, so its cells judged different things"
-    return CellResult(cell, (Assertion.unjudged(PLAYBOOKS_UNTOUCHED, reason),))
 
 
 @contextmanager

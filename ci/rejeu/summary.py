@@ -12,7 +12,7 @@ from rejeu.plan import Check
 from rejeu.progress import STYLES
 from rejeu.results import CellResult, Status
 from rejeu.secrets import redact
-from rejeu.wording import described
+from rejeu.wording import accepted, described
 
 
 def summarise(
@@ -43,6 +43,7 @@ def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str
             yield from ((f"    {described(finding)}", "") for finding in assertion.findings)
         elif assertion.status is Status.PASSED:
             yield from ((f"warning: {name} · {described(finding)}", "") for finding in assertion.findings)
+        yield from ((f"waived: {name} · {accepted(one)}", "") for one in assertion.waived)
     unjudged: dict[str, list[str]] = {}
     for assertion in result.assertions:
         if assertion.status is Status.ERROR:

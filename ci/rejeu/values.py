@@ -119,7 +119,8 @@ class Write:
     ``unit`` is the systemd unit whose process wrote, and empty for what the run itself started. ``launched_ns`` is when
     the writer's eldest ancestor began, init and the run's own connection aside: an ``async`` job goes on writing long
     after its task has ended, yet it was launched by that task. Both are None where the writer had ended before it
-    could be looked at. ``program`` is its name.
+    could be looked at. ``program`` is its name. ``inode`` is the file's, unless it was gone soon after: a new
+    version of a file is mostly written under another name first.
     """
 
     path: str
@@ -127,6 +128,7 @@ class Write:
     unit: str | None = None
     launched_ns: int | None = None
     program: str = ""
+    inode: int | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,10 @@ class TaskRun:
     """What Ansible said of one task on one host; times are Unix nanoseconds on the controller's clock.
 
     ``managed`` holds, for each item, those of the module's arguments that say which thing it manages (``path``,
-    ``name``, ``mode``, ...), never what it writes there; nothing where the task has ``no_log``.
+    ``name``, ``mode``, ...), never what it writes there; nothing where the task has ``no_log``. ``notified`` tells
+    whether it changed something that handlers are waiting for. ``items`` are the labels of those that did not fail,
+    each with when it ended, and ``delegated`` is the host that the task really ran on, where that is another:
+    ``localhost`` for the controller.
     """
 
     task: Task
@@ -159,6 +164,9 @@ class TaskRun:
     message: str = ""
     items_changed: tuple[str, ...] = ()
     managed: tuple[Mapping[str, str], ...] = ()
+    notified: bool = False
+    items: tuple[tuple[str, int], ...] = ()
+    delegated: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,4 +209,9 @@ class Finding:
     @property
     def unreported(self) -> bool:
         """The host changed, and Ansible said ``ok`` of the task that did it."""
-        return self.facet is not None and self.run is not None and self.run.status is TaskStatus.OK
+        return (
+            self.kind is not Kind.DIVERGED
+            and self.facet is not None
+            and self.run is not None
+            and self.run.status is TaskStatus.OK
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rejeu.judge.waivers import Waived
 from rejeu.values import Finding, TaskRun
 
 
@@ -13,6 +14,11 @@ def described(finding: Finding) -> str:
     if finding.unreported:
         parts.append("unreported: Ansible said ok")
     return " · ".join(parts)
+
+
+def accepted(waived: Waived) -> str:
+    """One line: the finding, until when it is accepted, and why."""
+    return f"{described(waived.finding)} · waived until {waived.waiver.expires}: {waived.waiver.reason}"
 
 
 def where(run: TaskRun) -> str:

@@ -95,10 +95,11 @@ def toy(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -
 @pytest.fixture(scope="session")
 def idempotence(toy: Path) -> Run:
     domains = ("honest", "writer", "restarter", "meddler", "included", "kernel", "leaker", "broken")
-    return rejeu(toy, "idempotence", *(part for name in domains for part in ("--domain", name)))
+    return rejeu(toy, "idempotence", "--interrupt", "none", *(part for name in domains for part in ("--domain", name)))
 
 
 @pytest.fixture(scope="session")
 def isolation(toy: Path, idempotence: Run) -> Run:
-    chosen = ("--target", "debian-12", "--domain", "honest", "--domain", "meddler", "--domain", "included")
-    return rejeu(toy, "tags-isolation", *chosen)
+    domains = ("kernel", "meddler", "included", "alternator", "reliant")
+    chosen = (part for name in domains for part in ("--domain", name))
+    return rejeu(toy, "tags-isolation", "--target", "debian-12", *chosen)

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
-from rejeu.judge.attribution import TICK_NS, attribute, to_findings
+from rejeu.judge.attribution import TICK_NS, Blame, attribute, blame, followed, to_findings
 from rejeu.judge.describe import describe
-from rejeu.values import Change, Facet, Gravity, How, Kind, Task, TaskRun, TaskStatus
+from rejeu.observe.snapshot import FileEntry
+from rejeu.values import Change, Facet, Gravity, How, Kind, Task, TaskRun, TaskStatus, Write
 
 MS = 1_000_000
 
@@ -21,6 +24,19 @@ def ran(
 
 def written(at_ms: float | None) -> Change:
     return Change(Facet.FILES, Kind.CONTENT, "/etc/motd", "1 line", at_ns=None if at_ms is None else int(at_ms * MS))
+
+
+def by(
+    launched_ms: float | None,
+    at_ms: float | None = None,
+    unit: str | None = "",
+    path: str = "/etc/motd",
+    inode: int = 7,
+) -> Write:
+    """A write by a process of the run that began ``launched_ms``; at once, if nothing else is said."""
+    at_ms = launched_ms if at_ms is None else at_ms
+    assert at_ms is not None
+    return Write(path, int(at_ms * MS), unit, None if launched_ms is None else int(launched_ms * MS), "sh", inode)
 
 
 FIRST, SECOND = ran("first", 1000, 1500), ran("second", 1501, 2000)
@@ -62,7 +78,16 @@ def test_the_target_s_clock_may_be_off(offset_ms: int, guilty: TaskRun | None) -
     assert attribute(written(1250), runs, offset_ns=offset_ms * MS) is guilty
 
 
-@pytest.mark.parametrize("action", ["debug", "ansible.builtin.assert", "set_fact", "ansible.builtin.include_tasks"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
+def test_a_task_on_the_controller_is_never_guilty(host: str) -> None:
+    assert attribute(written(1200), [replace(FIRST, delegated=host)]) is None
+    assert attribute(written(1200), [replace(FIRST, host=host)]) is None
+    assert attribute(written(1200), [back := replace(FIRST, host=host, delegated="node")]) is back
+
+
+@pytest.mark.parametrize(
+    "action", ["async_status", "debug", "ansible.builtin.assert", "set_fact", "ansible.builtin.include_tasks"]
+)
 def test_what_runs_on_the_controller_is_never_guilty(action: str) -> None:
     assert attribute(written(1200), [ran("said", 1000, 1500, action=action)]) is None
 
@@ -72,20 +97,31 @@ def test_a_skipped_task_is_never_guilty() -> None:
     assert attribute(written(1200), [ran("failed", 1000, 1500, TaskStatus.FAILED)]) is not None
 
 
-def test_without_a_time_the_only_task_that_said_changed() -> None:
-    assert attribute(written(None), [FIRST, SAID_CHANGED]) is SAID_CHANGED
-    assert attribute(written(None), [FIRST, SAID_CHANGED, HANDLER]) is None
-    assert attribute(written(None), [FIRST]) is None
+@pytest.mark.parametrize(
+    ("runs", "guilty"),
+    [
+        ([FIRST], FIRST),
+        ([FACTS, FIRST], FIRST),
+        ([FIRST, ran("told", 1600, 1700, action="debug")], FIRST),
+        ([FIRST, SAID_CHANGED], None),
+        ([FACTS], None),
+        ([], None),
+    ],
+)
+def test_without_a_time_it_is_the_only_task_that_can_have_done_it(runs: list[TaskRun], guilty: TaskRun | None) -> None:
+    assert attribute(written(None), runs) is guilty
 
 
 def test_findings_keep_the_order_and_say_how_they_know() -> None:
     gone = Change(Facet.UNITS, Kind.STOPPED, "web.service", "active -> failed")
-    findings = to_findings([written(1200), gone], [FIRST, SAID_CHANGED])
+    opened = Change(Facet.SOCKETS, Kind.RUNTIME, "tcp 0.0.0.0:80 web", "opened")
+    findings = to_findings([written(1200), replace(gone, at_ns=2100 * MS), opened], [FIRST, SAID_CHANGED], [by(1200)])
     assert [(found.kind, found.subject, found.run, found.how) for found in findings] == [
-        (Kind.CONTENT, "/etc/motd", FIRST, How.WINDOW),
-        (Kind.STOPPED, "web.service", SAID_CHANGED, None),
+        (Kind.CONTENT, "/etc/motd", FIRST, How.WRITER),
+        (Kind.STOPPED, "web.service", SAID_CHANGED, How.WINDOW),
+        (Kind.RUNTIME, "tcp 0.0.0.0:80 web", None, None),
     ]
-    assert [found.unreported for found in findings] == [True, False]
+    assert [found.unreported for found in findings] == [True, False, False]
     assert {found.gravity for found in findings} == {Gravity.FAIL}
 
 
@@ -109,3 +145,87 @@ def test_findings_use_the_tick_and_the_offset() -> None:
 )
 def test_a_message_is_understood_at_once(change: Change, run: TaskRun | None, line: str) -> None:
     assert describe(change, run) == line
+
+
+SHORT = ran("short", 2600, 2650)
+LOOP = replace(ran("loop", 4000, 5000), items=(("a", 4200 * MS), ("b", 4600 * MS)), managed=({"path": "/etc/motd"},))
+EVERY = [*RUNS, SHORT, LOOP]
+
+
+@pytest.mark.parametrize(
+    ("writes", "guilty", "how"),
+    [
+        ([by(1200)], FIRST, How.WRITER),
+        ([by(1200, at_ms=1800)], FIRST, How.WRITER),  # an async job outlives its task
+        ([by(2610, at_ms=2612)], SHORT, How.WRITER),
+        ([by(3100)], HANDLER, How.WRITER),
+        ([by(2700, at_ms=3200)], HANDLER, How.WRITER),  # launched between two tasks
+        ([by(-50, at_ms=1800)], SECOND, How.WINDOW),  # it was there before the run
+        ([by(None, at_ms=1200, unit=None)], FIRST, How.WINDOW),
+        ([by(None, at_ms=2700, unit=None)], SECOND, How.WINDOW),  # nobody's window: the ctime remains
+        ([by(1200, unit="run-u1.service")], FIRST, How.WRITER),  # the unit began in the task
+        ([by(2700, at_ms=3200, unit="run-u1.service")], SECOND, How.WINDOW),
+        ([by(-50, at_ms=1800, unit="web.service")], SECOND, How.WINDOW),
+        ([by(1200, path="/etc/issue")], SECOND, How.WINDOW),
+        ([by(None, at_ms=1200, unit=None), by(-50, at_ms=1210, unit="web.service")], SECOND, How.WINDOW),
+        ([], SECOND, How.WINDOW),
+    ],
+)
+def test_the_writer_is_better_than_the_window(writes: list[Write], guilty: TaskRun, how: How) -> None:
+    assert blame(written(1800), EVERY, writes) == Blame(guilty, how)
+
+
+@pytest.mark.parametrize("kind", [Kind.METADATA, Kind.DELETED, Kind.TOUCHED])
+def test_a_write_says_nothing_of_a_mode_or_a_deletion(kind: Kind) -> None:
+    assert blame(replace(written(1800), kind=kind), EVERY, [by(1200)]) == Blame(SECOND, How.WINDOW)
+
+
+def test_of_several_writers_the_first_is_named_and_the_others_are_told() -> None:
+    writes = [by(1800), by(1200), by(1810), by(4300)]
+    assert blame(written(4310), EVERY, writes) == Blame(FIRST, How.WRITER, others=(SECOND, LOOP))
+    (finding,) = to_findings([written(4310)], EVERY, writes)
+    assert finding.run is FIRST
+    assert finding.message == (
+        '/etc/motd: content changed (1 line) · task "first" said ok; also written by'
+        ' "second" (roles/web/tasks/main.yml:3), "loop" (roles/web/tasks/main.yml:3)'
+    )
+
+
+@pytest.mark.parametrize(("at_ms", "item"), [(4100, "a"), (4200, "a"), (4300, "b"), (4700, "")])
+def test_the_item_of_a_loop_is_told(at_ms: int, item: str) -> None:
+    assert blame(written(at_ms), EVERY) == Blame(LOOP, How.WINDOW, item)
+    assert blame(written(4999), EVERY, [by(at_ms)]) == Blame(LOOP, How.WRITER, item)
+    assert to_findings([written(at_ms)], EVERY)[0].message.endswith(f", at item {item}" if item else "said ok")
+
+
+def test_writers_are_on_the_target_s_clock_too() -> None:
+    assert blame(written(2300), EVERY, [by(1700)], offset_ns=500 * MS) == Blame(FIRST, How.WRITER)
+    assert blame(written(1800), EVERY, [by(200)], offset_ns=500 * MS) == Blame(FIRST, How.WINDOW)
+
+
+def entry(path: str, inode: int, type: str = "file") -> FileEntry:
+    return FileEntry(path, type, 0o644, 0, 0, 1, inode, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("write", "paths"),
+    [
+        (by(1, path="/etc/.motd.tmp", inode=7), ["/etc/.motd.tmp", "/etc/motd"]),
+        (by(1, path="/etc/motd", inode=7), ["/etc/motd"]),
+        (by(1, path="/etc/.motd.tmp", inode=8), ["/etc/.motd.tmp"]),
+        (by(1, path="/run/motd.tmp", inode=7), ["/run/motd.tmp"]),  # the same number on another mount
+        (by(1, path="/run/one.tmp", inode=9), ["/run/one.tmp", "/run/one"]),
+        (by(1, path="/running", inode=9), ["/running"]),
+        (replace(by(1, path="/etc/.motd.tmp"), inode=None), ["/etc/.motd.tmp"]),
+        (by(1, path="/tmp/x", inode=11), ["/tmp/x", "/tmp/systemd-private-1-web/tmp/x"]),
+        (by(1, path="/srv/a", inode=12), ["/srv/a", "/srv/b"]),  # two links
+        (by(1, path="/srv/c", inode=13), ["/srv/c"]),  # a directory's number, used anew
+    ],
+)
+def test_a_file_is_followed_by_its_inode(write: Write, paths: list[str]) -> None:
+    entries = [
+        *(entry("/etc/motd", 7), entry("/run/one", 9), entry("/tmp/systemd-private-1-web/tmp/x", 11)),
+        *(entry("/srv/a", 12), entry("/srv/b", 12), entry("/srv/d", 13, "directory")),
+    ]
+    files = {one.path: one for one in entries}
+    assert [found.path for found in followed([write], files, ["/", "/run", "/tmp"])] == paths

@@ -1,12 +1,14 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from rejeu.judge.background import fired_timers, repeated_touches, separate, triggered_units
+from rejeu.judge.attribution import TICK_NS
+from rejeu.judge.background import Writers, fired_timers, repeated_touches, separate, triggered_units
 from rejeu.judge.patterns import matches
 from rejeu.judge.tolerated import BUILT_IN, tolerated
 from rejeu.observe.snapshot import Snapshot, Unit
-from rejeu.values import Change, Facet, Kind
+from rejeu.values import Change, Facet, Kind, Task, TaskRun, TaskStatus, Write
 
 
 def file(path: str, kind: Kind = Kind.CONTENT) -> Change:
@@ -64,6 +66,7 @@ def test_data_patterns(path: str, patterns: tuple[str, ...], expected: bool) -> 
         file("/run/systemd/generator/x.wants", Kind.REWRITTEN),
         file("/var/lib/systemd/timers/stamp-apt-daily.timer", Kind.REWRITTEN),
         file("/root/.ansible/tmp", Kind.TOUCHED),
+        file("/tmp", Kind.TOUCHED),
         file("/home/ops/.ansible", Kind.CREATED),
         file("/root/.ansible_async/123", Kind.CREATED),
         file("/var/lib/apt/lists/x_InRelease", Kind.CREATED),
@@ -90,6 +93,7 @@ def test_what_every_machine_does_is_tolerated(change: Change) -> None:
         file("/var/lib/apt/extended_states"),
         file("/var/lib/dpkg/status"),
         file("/tmp/other", Kind.CREATED),
+        file("/tmp", Kind.METADATA),
         file("/root/.ansible.cfg"),
         unit("ssh.service"),
         Change(Facet.SOCKETS, Kind.RUNTIME, "/var/log/journal/x"),
@@ -204,3 +208,123 @@ def test_who_may_read_a_services_data_is_nobodys_background() -> None:
     opened = file("/var/lib/postgresql/15/main", Kind.METADATA)
     written = file("/var/lib/postgresql/15/main/base/1", Kind.CONTENT)
     assert separate([opened, written], data=["/var/lib/postgresql/**"]) == ([opened], [written])
+
+
+STATE = "/var/lib/web/state"
+BEGAN = 1000
+
+
+def write(path: str = STATE, launched: int | None = 10, unit: str | None = "web.service", at: int = 1500) -> Write:
+    return Write(path, at, unit, launched, "web")
+
+
+def ran(start: int, end: int) -> TaskRun:
+    task = Task("1", "Ask for it", "command", "site.yml", 1)
+    return TaskRun(task, "node", TaskStatus.OK, start * TICK_NS, end * TICK_NS)
+
+
+def is_real(change: Change, *writes: Write, triggered: Sequence[str] = (), control: Sequence[Change] = ()) -> bool:
+    real, _ = separate([change], control=control, triggered=triggered, writers=Writers.of(writes, BEGAN))
+    return bool(real)
+
+
+@pytest.mark.parametrize(
+    ("writes", "real"),
+    [
+        ([write()], False),
+        ([write(), write(launched=20, unit="other.service")], False),
+        ([write(launched=20, unit="")], False),  # a daemon that an earlier run left
+        ([], True),
+        ([write("/var/lib/web/other")], True),
+        ([write(launched=1000)], True),  # the unit was restarted
+        ([write(launched=1200, unit="run-u1.service")], True),
+        ([write(launched=1200, unit="")], True),
+        ([write(launched=None, unit=None)], True),
+        ([write(), write(launched=1200, unit="")], True),
+        ([write(), write(launched=None, unit=None)], True),
+    ],
+)
+@pytest.mark.parametrize("kind", [Kind.CONTENT, Kind.CREATED, Kind.REWRITTEN, Kind.TOUCHED])
+def test_what_only_bystanders_wrote_is_background(kind: Kind, writes: list[Write], real: bool) -> None:
+    assert is_real(file(STATE, kind), *writes) is real
+
+
+@pytest.mark.parametrize("kind", [Kind.METADATA, Kind.DELETED])
+def test_a_write_does_not_explain_a_mode_or_a_deletion(kind: Kind) -> None:
+    assert is_real(file(STATE, kind), write())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/etc/hostname", "/usr/bin/web", "/opt/web/bin", "/root/.profile", "/home/ops/x", "/srv/x", "/boot/grub/x"),
+        *("/var/lib/systemd/linger/ops", "/var/lib/postgresql/15/main/postgresql.auto.conf", "/var/lib/web/unit.timer"),
+        "/run/systemd/system.control/web.service.d/50-x.conf",
+    ],
+)
+def test_what_a_daemon_was_told_to_configure_is_real(path: str) -> None:
+    at = 15 * TICK_NS
+    told, untold = [ran(10, 20)], [ran(20, 30)]
+    writes = [write(path, at=at)]
+    change = file(path)
+    assert separate([change], writers=Writers.of(writes, BEGAN, told)).real == [change]
+    assert separate([change], writers=Writers.of(writes, BEGAN)).real == [change]
+    assert separate([change], writers=Writers.of(writes, BEGAN, untold)).background == [change]
+    assert not is_real(change, *writes, triggered=["web.service"])
+
+
+@pytest.mark.parametrize(("start", "real"), [(15, True), (16, True), (17, False)])
+def test_a_task_begins_a_tick_early(start: int, real: bool) -> None:
+    writers = Writers.of([write("/etc/hostname", at=15 * TICK_NS)], BEGAN, [ran(start, 30)])
+    assert bool(separate([file("/etc/hostname")], writers=writers).real) is real
+
+
+@pytest.mark.parametrize(("at", "real"), [(15, True), (25, False)])
+def test_a_stranger_beside_a_service_is_its_helper_unless_a_task_was_running(at: int, real: bool) -> None:
+    stranger = write(launched=None, unit=None, at=at * TICK_NS)
+    beside = Writers.of([write(), stranger], BEGAN, [ran(10, 20)])
+    assert bool(separate([file(STATE)], writers=beside).real) is real
+    assert separate([file(STATE)], writers=Writers.of([stranger], BEGAN, [ran(10, 20)])).real
+
+
+def test_what_a_timer_started_writes_as_it_likes() -> None:
+    started = write("/etc/renewed.pem", launched=1200, unit="renew.service")
+    assert not is_real(file("/etc/renewed.pem"), started, triggered=["renew.service"])
+    assert is_real(file("/etc/renewed.pem"), started, triggered=["other.service"])
+    assert is_real(file("/etc/renewed.pem"), started, write("/etc/renewed.pem", 1200, ""), triggered=["renew.service"])
+
+
+def test_what_came_and_went_in_a_directory_is_told_by_its_writers() -> None:
+    touched = file("/var/lib/web", Kind.TOUCHED)
+    assert not is_real(touched, write("/var/lib/web/lock"))
+    assert is_real(touched, write("/var/lib/web/lock"), write("/var/lib/web/x", 1200, ""))
+    assert is_real(touched, write("/var/lib/web/below/lock"))
+
+
+def test_a_service_removes_what_it_makes() -> None:
+    made, gone = file("/var/lib/web/seg-0002", Kind.CREATED), file("/var/lib/web/seg-0001", Kind.DELETED)
+    elsewhere = file("/var/lib/other/seg-0001", Kind.DELETED)
+    linked = file("/var/lib/web/seg-0003", Kind.CREATED)
+    writers = Writers.of([write(made.subject)], BEGAN)
+    assert separate([made, gone, elsewhere, linked], writers=writers) == ([elsewhere, linked], [made, gone])
+    changed = replace(made, kind=Kind.CONTENT)
+    assert separate([changed, gone], writers=writers) == ([gone], [changed])
+
+
+def test_a_new_directory_is_whose_files_it_holds() -> None:
+    top, below, mixed, empty = (
+        file(f"/var/lib/web{path}", Kind.CREATED) for path in ("/block", "/block/chunks", "/mixed", "/empty")
+    )
+    files = [file(f"{path}/{name}", Kind.CREATED) for path, name in ((below.subject, "1"), (mixed.subject, "1"))]
+    other = file(f"{mixed.subject}/2", Kind.CREATED)
+    writers = Writers.of([write(one.subject) for one in files], BEGAN)
+    parts = separate([top, below, mixed, empty, *files, other], writers=writers)
+    assert parts == ([mixed, empty, other], [top, below, *files])
+
+
+def test_the_control_window_is_no_excuse_for_a_task_that_wrote_too() -> None:
+    moving = file("/srv/a")
+    assert not is_real(moving, write("/srv/a", 1200, "web.service"), control=[moving])
+    assert not is_real(moving, write("/srv/a", None, None), control=[moving])
+    assert not is_real(moving, write("/srv/a", 900, ""), control=[moving])
+    assert is_real(moving, write("/srv/a"), write("/srv/a", 1200, ""), control=[moving])

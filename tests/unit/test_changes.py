@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rejeu.errors import HarnessError
 from rejeu.judge.changes import compare
-from rejeu.observe.snapshot import FileEntry, Job, Package, Snapshot, Socket, Table, Unit, parse
+from rejeu.observe.snapshot import Clocks, FileEntry, Item, Job, Package, Snapshot, Socket, Table, Unit, parse
 from rejeu.values import Change, Facet, Kind
 
 SECOND = 1_000_000_000
@@ -71,6 +71,9 @@ def only(changes: list[Change]) -> Change:
         ({"uid": 33, "inode": 12}, Kind.METADATA, "owner 0:0 -> 33:0"),
         ({"gid": 33, "mode": 0o4755}, Kind.METADATA, "mode 0644 -> 4755, owner 0:0 -> 0:33"),
         ({"type": "symlink", "link": "x", "digest": None}, Kind.METADATA, "type file -> symlink"),
+        ({"acl": "user:1:r--"}, Kind.METADATA, "ACL none -> user:1:r--"),
+        ({"capabilities": "permitted 0x2000"}, Kind.METADATA, "capabilities none -> permitted 0x2000"),
+        ({"xattrs": "d1"}, Kind.METADATA, "extended attributes"),
         ({"inode": 12, "ctime_ns": 9}, Kind.REWRITTEN, "a new inode"),
         ({"mtime_ns": 9, "ctime_ns": 9}, Kind.REWRITTEN, "a new mtime"),
         ({"ctime_ns": 9}, Kind.TOUCHED, "its ctime alone moved"),
@@ -283,6 +286,45 @@ def test_sockets(old: list[Socket], new: list[Socket], subject: str, detail: str
 
 def test_sockets_that_share_an_endpoint_are_one() -> None:
     assert compare(snapshot(SSH, SSH), snapshot(SSH)) == []
+    workers = [replace(SSH, inode=number) for number in (1, 2, 3)]
+    assert compare(snapshot(*workers[:2]), snapshot(*workers[1:])) == []
+
+
+OWNED = replace(SSH, unit="ssh.service", inode=1)
+SYSTEMD_S = replace(SSH, process="systemd", inode=1)
+UNSEEN = replace(SSH, process="?", inode=1)
+
+
+@pytest.mark.parametrize(
+    ("socket", "disturbed", "opened_again"),
+    [
+        (OWNED, None, True),
+        (replace(OWNED, unit=""), "ssh.service", True),
+        (OWNED, "web.service", True),
+        (OWNED, "ssh.service", False),
+        (SYSTEMD_S, "web.service", True),
+        (SYSTEMD_S, "ssh.socket", False),
+        (UNSEEN, None, True),
+        (UNSEEN, "web.service", False),
+    ],
+)
+def test_a_socket_that_was_opened_again_without_its_unit(
+    socket: Socket, disturbed: str | None, opened_again: bool
+) -> None:
+    """A daemon that was killed and started again by hand, or told to open its sockets again."""
+    units = [] if disturbed is None else [unit(disturbed)]
+    restarted = [replace(one, **AGAIN) for one in units]
+    changes = compare(snapshot(socket, *units), snapshot(replace(socket, inode=2), *restarted))
+    found = [change for change in changes if change.facet is Facet.SOCKETS]
+    assert [(change.kind, change.detail) for change in found] == [
+        (Kind.REBUILT, "closed and opened again")
+    ] * opened_again
+
+
+def test_a_unit_that_is_reloaded_may_open_its_sockets_again() -> None:
+    after = snapshot(replace(OWNED, inode=2), unit("ssh.service"), job("reload", LATER, name="ssh.service"))
+    changes = compare(snapshot(OWNED, unit("ssh.service")), after)
+    assert kinds(changes) == [("ssh.service", Kind.RELOADED)]
 
 
 TABLE = Table("inet platform", "table inet platform {\n\taccept\n}\n", (1, 2))
@@ -323,7 +365,14 @@ trees = st.lists(entries, min_size=1, max_size=8, unique_by=lambda entry: entry.
 
 @given(trees)
 def test_a_snapshot_equals_itself_also_after_it_was_stored(tree: list[FileEntry]) -> None:
-    taken = snapshot(*tree, unit(triggered_by=("web.timer",)), package(), SSH, TABLE, job("reload", END))
+    taken = replace(
+        snapshot(*tree, unit(triggered_by=("web.timer",), reads=("/etc/a",), process_ns=5), package(), SSH, TABLE),
+        jobs=(job("reload", END),),
+        items={Facet.USERS: {"user app": Item("user app", {"uid": "9"}, "1")}},
+        boot="b1",
+        begin=Clocks(BEGIN, SECOND),
+        end=Clocks(END, 2 * SECOND),
+    )
     assert compare(taken, taken) == []
     assert Snapshot.from_bytes(taken.to_bytes()) == taken
 
@@ -346,3 +395,36 @@ def test_the_changes_are_the_same_whatever_the_order_of_the_facets(old: list[Fil
 def test_an_unreadable_answer_is_a_failure_of_the_harness(data: bytes) -> None:
     with pytest.raises(HarnessError, match="not readable"):
         parse(data)
+
+
+def test_a_facet_without_its_tool_is_empty() -> None:
+    """A first run in check mode has none, and the next one has."""
+    before = replace(snapshot(), missing={Facet.NETWORK: "ip is not installed"})
+    after = replace(snapshot(), items={Facet.NETWORK: {"rule -4 1: x": Item("rule -4 1: x", {})}})
+    assert [(change.facet, change.detail) for change in compare(before, after)] == [(Facet.NETWORK, "new")]
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "passed_s", "boot", "said"),
+    [
+        (3600.0, 3600.0, "b1", None),
+        (3601.5, 3600.0, "b1", None),
+        (3630.0, 3600.0, "b1", r"\+30.0 s"),
+        (3.04, 3.0, "b1", None),
+        (3.2, 3.0, "b1", r"\+0.2 s"),
+        (-57.0, 3.0, "b1", r"-60.0 s"),
+        (3600.0, 3.0, "b2", None),
+    ],
+)
+def test_a_clock_that_was_set_leaves_nothing_to_judge(
+    wall_s: float, passed_s: float, boot: str, said: str | None
+) -> None:
+    """Slewing by half a per mille is what keeps clocks right, and another boot counts from nought."""
+    before = replace(snapshot(), boot="b1", end=Clocks(END, SECOND))
+    begin = Clocks(END + int(wall_s * SECOND), SECOND + int(passed_s * SECOND))
+    after = replace(snapshot(), boot=boot, begin=begin)
+    if said is None:
+        assert compare(before, after) == []
+    else:
+        with pytest.raises(HarnessError, match=said):
+            compare(before, after)

@@ -54,6 +54,8 @@ def test_without_a_matrix_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.M
         ["unheard-of"],
         ["idempotence", "--nonsense"],
         ["idempotence", "--replays", "0"],
+        ["idempotence", "--interrupt", "every:0"],
+        ["idempotence", "--list", "--only", "half-way", "--interrupt", "none"],
         ["tags-isolation", "--replays", "2"],
     ],
 )
@@ -70,16 +72,39 @@ def test_the_cells_are_listed_one_a_line(checkout: Path) -> None:
         "idempotence.debian-13.vpn  from base",
         "idempotence.debian-13.postgresql  from base + vpn",
         "idempotence.debian-13.site  from a bare image",
+        "half-way.debian-13.base  from a bare image",
+        "half-way.debian-13.firewall  from base",
+        "half-way.debian-13.vpn  from base",
+        "half-way.debian-13.postgresql  from base + vpn",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "checks"),
+    [
+        (["--interrupt", "none"], ["idempotence"]),
+        (["--only", "replay"], ["idempotence"]),
+        (["--only", "half-way"], ["half-way"]),
+        (["--interrupt", "every:3"], ["idempotence", "half-way"]),
+    ],
+)
+def test_which_checks_of_a_domain_are_made(checkout: Path, options: list[str], checks: list[str]) -> None:
+    result = rejeu("idempotence", "--list", "--target", "debian-13", "--domain", "base", *options)
+    assert result.stdout.splitlines() == [f"{check}.debian-13.base  from a bare image" for check in checks]
 
 
 def test_domains_families_and_targets_may_be_repeated(checkout: Path) -> None:
     both = ("--target", "debian-12", "--target", "debian-13")
     result = rejeu("tags-isolation", "--list", *both, "--domain", "network", "--domain", "base")
     assert result.stdout.splitlines() == [
-        f"tags-isolation.{target}.{tag}  from site"
+        line
         for target in ("debian-12", "debian-13")
-        for tag in ("base", "network")
+        for line in (
+            f"tags-isolation.{target}.base  from site",
+            f"tags-isolation.{target}.network  from site",
+            f"cold.{target}.base  from a bare image",
+            f"cold.{target}.network  from base",
+        )
     ]
 
 
@@ -87,7 +112,8 @@ def test_a_long_line_of_the_list_is_not_folded(checkout: Path, matrix_text: str)
     name = "a-domain-with-a-name-that-would-not-fit-into-eighty-columns-of-a-terminal"
     other = checkout / "other.yml"
     other.write_text(f"{matrix_text}  {name}:\n    roles: [x]\n    requires: [postgresql]\n")
-    result = rejeu("idempotence", "--list", "--matrix", str(other), "--domain", name, "--target", "debian-12")
+    options = ("--domain", name, "--target", "debian-12", "--interrupt", "none")
+    result = rejeu("idempotence", "--list", "--matrix", str(other), *options)
     assert result.stdout == f"idempotence.debian-12.{name}  from base + vpn + postgresql\n"
 
 

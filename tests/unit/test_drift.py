@@ -1,26 +1,33 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
-from rejeu.checks.drift import Injected, judge_repaired, judge_untouched, judge_visible
+from rejeu.checks.drift import Injected, inject, judge, report, visible
 from rejeu.errors import HarnessError
+from rejeu.judge.drifts import Damage, Undriftable, Verdict, Way
 from rejeu.observe.snapshot import FileEntry, Snapshot, Unit
-from rejeu.values import Kind
+from rejeu.targets.target import Completed, Stream
+from rejeu.values import Facet, Finding, How, Kind, Task, TaskRun, TaskStatus
 
 UNIT = "platform-firewall.service"
 ISSUE, WG = "/etc/issue", "/etc/wireguard/wg0.conf"
-INJECTED = [Injected("base", ISSUE), Injected("firewall", UNIT), Injected("vpn", WG)]
+WHERE = "roles/wireguard/tasks/main.yml:3"
+BASE = Injected(Damage("base", Way.APPEND, ISSUE), ISSUE)
+FIREWALL = Injected(Damage("firewall", Way.DISABLE, UNIT), UNIT)
+VPN = Injected(Damage("vpn", Way.COMMENT, WG, where=WHERE), WG)
 
 
-def snapshot(files: Mapping[str, str | None], enabled: str | None = "enabled") -> Snapshot:
+def snapshot(files: Mapping[str, str | None], enabled: str | None = "enabled", mode: int = 0o644) -> Snapshot:
     """A target with these files, by path and digest, and the firewall's unit."""
     unit = Unit(UNIT, "oneshot", "loaded", "active", "exited", enabled or "", "1", 0, 0, None, None, (), "")
     return Snapshot(
         begin_ns=0,
         end_ns=1,
-        files={path: FileEntry(path, "file", 0o644, 0, 0, 1, 1, 1, 1, digest) for path, digest in files.items()},
+        files={path: FileEntry(path, "file", mode, 0, 0, 1, 1, 1, 1, digest) for path, digest in files.items()},
         packages={},
         units={UNIT: unit} if enabled else {},
         jobs=(),
@@ -34,16 +41,35 @@ CLEAN = snapshot({ISSUE: "a", WG: "b"})
 DAMAGED = snapshot({ISSUE: "a'", WG: "b'"}, "disabled")
 
 
+def run(line: int = 3, status: TaskStatus = TaskStatus.OK) -> TaskRun:
+    task = Task("1", "Write", "template", "roles/wireguard/tasks/main.yml", line, "wireguard")
+    return TaskRun(task, "node", status, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("subject", "state"),
-    [(ISSUE, "a"), ("/etc/missing", None), (UNIT, "enabled"), ("missing.service", None)],
+    [(ISSUE, ("a", 0o644)), ("/etc/missing", None), (UNIT, "enabled"), ("missing.service", None)],
 )
-def test_what_was_damaged_is_read_from_the_snapshot(subject: str, state: str | None) -> None:
-    assert Injected("base", subject).state(CLEAN) == state
+def test_what_was_damaged_is_read_from_the_snapshot(subject: str, state: object) -> None:
+    assert Injected(Damage("base", Way.APPEND, subject), subject).state(CLEAN) == state
 
 
-def test_damage_that_shows_is_accepted() -> None:
-    judge_visible(INJECTED, CLEAN, DAMAGED)
+@pytest.mark.parametrize(
+    ("after", "became"),
+    [
+        (CLEAN, Verdict.REPAIRED),
+        (DAMAGED, Verdict.UNTOUCHED),
+        (snapshot({ISSUE: "else"}), Verdict.CHANGED),
+        (snapshot({}), Verdict.CHANGED),
+        (snapshot({ISSUE: "a"}, mode=0o600), Verdict.CHANGED),
+    ],
+)
+def test_the_verdict_on_a_damage(after: Snapshot, became: Verdict) -> None:
+    assert BASE.verdict(CLEAN, DAMAGED, after) is became
+
+
+def test_damage_that_shows_is_kept() -> None:
+    assert visible([BASE, FIREWALL, VPN], CLEAN, DAMAGED) == ([BASE, FIREWALL, VPN], [])
 
 
 @pytest.mark.parametrize(
@@ -51,45 +77,131 @@ def test_damage_that_shows_is_accepted() -> None:
     [
         (snapshot({ISSUE: "a", WG: "b'"}, "disabled"), f"base's drift in {ISSUE}"),
         (snapshot({ISSUE: "a'", WG: "b'"}), f"firewall's drift in {UNIT}"),
-        (snapshot({ISSUE: "a'", WG: "b"}, "disabled"), f"vpn's drift in {WG}"),
     ],
 )
-def test_damage_that_cannot_be_seen_is_refused(damaged: Snapshot, whose: str) -> None:
+def test_declared_damage_that_cannot_be_seen_is_refused(damaged: Snapshot, whose: str) -> None:
     with pytest.raises(HarnessError) as caught:
-        judge_visible(INJECTED, CLEAN, damaged)
+        visible([BASE, FIREWALL], CLEAN, damaged)
     assert str(caught.value) == f"{whose} changed nothing that can be seen"
 
 
-@pytest.mark.parametrize(
-    ("after", "told"),
-    [
-        (CLEAN, []),
-        (
-            DAMAGED,
-            [f"firewall's own drift in {UNIT} was left as it was", f"vpn's own drift in {WG} was left as it was"],
-        ),
-        (snapshot({ISSUE: "a'", WG: "else"}), [f"vpn's own drift in {WG} became something else"]),
-        (snapshot({ISSUE: "a"}), [f"vpn's own drift in {WG} became something else"]),
-        (snapshot({WG: "b"}, None), [f"firewall's own drift in {UNIT} became something else"]),
-    ],
-)
-def test_a_tag_repairs_its_own_drift(after: Snapshot, told: list[str]) -> None:
-    findings = judge_repaired(INJECTED, ["firewall", "vpn"], CLEAN, DAMAGED, after)
-    assert [finding.message for finding in findings] == told
-    assert {finding.kind for finding in findings} <= {Kind.NOT_REPAIRED}
+def test_derived_damage_that_cannot_be_seen_is_dropped_and_told() -> None:
+    assert visible([VPN], CLEAN, CLEAN) == ([], [Undriftable("vpn", "comment", WG, "it cannot be seen")])
+
+
+VERDICTS = {BASE: Verdict.REPAIRED, FIREWALL: Verdict.UNTOUCHED, VPN: Verdict.CHANGED}
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("domains", "wanted", "told"),
     [
-        (DAMAGED, []),
-        (snapshot({ISSUE: "a'", WG: "b"}), []),
-        (snapshot({ISSUE: "a", WG: "b"}), [f"base's drift in {ISSUE} was repaired"]),
-        (snapshot({ISSUE: "else", WG: "b"}), [f"base's drift in {ISSUE} became something else"]),
-        (snapshot({WG: "b"}), [f"base's drift in {ISSUE} became something else"]),
+        (["base"], Verdict.REPAIRED, []),
+        (["firewall"], Verdict.UNTOUCHED, []),
+        (["base"], Verdict.UNTOUCHED, [(Kind.CONTENT, f"base's drift in {ISSUE} was repaired")]),
+        (["firewall"], Verdict.REPAIRED, [(Kind.NOT_REPAIRED, f"firewall's drift in {UNIT} was left as it was")]),
+        (["vpn"], Verdict.REPAIRED, [(Kind.NOT_REPAIRED, f"vpn's drift in {WG} became something else")]),
+        (["vpn"], Verdict.UNTOUCHED, [(Kind.CONTENT, f"vpn's drift in {WG} became something else")]),
+        ([], Verdict.UNTOUCHED, []),
     ],
 )
-def test_a_tag_leaves_the_others_drift_alone(after: Snapshot, told: list[str]) -> None:
-    findings = judge_untouched(INJECTED, ["firewall", "vpn"], CLEAN, DAMAGED, after)
-    assert [finding.message for finding in findings] == told
-    assert {finding.kind for finding in findings} <= {Kind.CONTENT}
+def test_a_drift_has_to_become_what_is_wanted(
+    domains: list[str], wanted: Verdict, told: list[tuple[Kind, str]]
+) -> None:
+    findings = judge(VERDICTS, domains, wanted, [run()], {})
+    assert [(finding.kind, finding.message) for finding in findings] == told
+
+
+@pytest.mark.parametrize(
+    ("runs", "alive", "excused"),
+    [
+        ([run()], Verdict.REPAIRED, True),
+        ([run(status=TaskStatus.SKIPPED)], Verdict.REPAIRED, True),
+        ([run(status=TaskStatus.FAILED)], Verdict.REPAIRED, False),
+        ([run(line=9)], Verdict.REPAIRED, False),
+        ([run()], Verdict.UNTOUCHED, False),
+    ],
+    ids=["it ran", "it was skipped", "it failed", "it was not come to", "nothing of the domain was repaired"],
+)
+def test_a_task_may_leave_alone_what_it_writes_but_once(runs: list[TaskRun], alive: Verdict, excused: bool) -> None:
+    other = Injected(Damage("vpn", Way.DISABLE, UNIT, where="roles/wireguard/tasks/main.yml:7"), UNIT)
+    findings = judge({VPN: Verdict.UNTOUCHED, other: alive}, ["vpn"], Verdict.REPAIRED, runs, {})
+    assert (WG not in {finding.subject for finding in findings}) is excused
+
+
+def test_a_task_that_made_something_else_of_it_has_no_excuse() -> None:
+    verdicts = {VPN: Verdict.CHANGED, Injected(Damage("vpn", Way.DISABLE, UNIT), UNIT): Verdict.REPAIRED}
+    assert len(judge(verdicts, ["vpn"], Verdict.REPAIRED, [run()], {})) == 1
+
+
+def test_a_declared_drift_has_no_excuse() -> None:
+    declared = Injected(Damage("vpn", Way.APPEND, WG), WG)
+    other = Injected(Damage("vpn", Way.DISABLE, UNIT), UNIT)
+    verdicts = {declared: Verdict.UNTOUCHED, other: Verdict.REPAIRED}
+    assert len(judge(verdicts, ["vpn"], Verdict.REPAIRED, [run()], {})) == 1
+
+
+def test_who_changed_a_drift_is_named() -> None:
+    culprit = Finding(Kind.CONTENT, ISSUE, "changed", Facet.FILES, run=run(), how=How.WRITER)
+    finding = judge(VERDICTS, ["base"], Verdict.UNTOUCHED, [], {ISSUE: culprit})[0]
+    assert (finding.run, finding.how) == (culprit.run, How.WRITER)
+
+
+class Answering:
+    """A target on which every command ends with the same answer."""
+
+    name = "node"
+    address = "192.0.2.1"
+
+    def __init__(self, answers: Sequence[Mapping[str, str]], code: int = 0) -> None:
+        self.done = Completed(code, json.dumps(answers).encode(), b"Traceback\nKeyError: 'x'\n")
+        self.asked: list[str] = []
+
+    def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Completed:
+        self.asked = [damage["subject"] for damage in json.loads(stdin)["damages"]]
+        return self.done
+
+    def stream(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Stream:
+        raise NotImplementedError
+
+
+def test_declared_damages_are_done_first_and_refused_ones_told() -> None:
+    again = Damage("vpn", Way.MODE, WG, where=WHERE)
+    lost = Damage("vpn", Way.COMMENT, "/etc/hosts", where=WHERE)
+    target = Answering([{"subject": ISSUE}, {"refused": "no"}, {"subject": WG}, {}, {"refused": "not there"}])
+    unneeded = Damage("vpn", Way.COMMENT, "/etc/x.conf", where=WHERE)
+    injected, refused = inject(target, [VPN.damage, again, unneeded, lost, BASE.damage])
+    assert target.asked == [ISSUE, WG, WG, "/etc/x.conf", "/etc/hosts"]
+    assert injected == [BASE, Injected(again, WG)]
+    assert refused == [
+        Undriftable("vpn", "comment", WG, "no"),
+        Undriftable("vpn", "comment", "/etc/hosts", "not there"),
+    ]
+
+
+def test_a_declared_damage_that_is_refused_is_an_error() -> None:
+    with pytest.raises(HarnessError, match=f"base's drift in {ISSUE} cannot be injected: 2 files match, not one"):
+        inject(Answering([{"refused": "2 files match, not one"}]), [BASE.damage])
+
+
+def test_a_target_that_cannot_do_damage_is_an_error() -> None:
+    with pytest.raises(HarnessError, match="node: the drifts were not injected: KeyError: 'x'"):
+        inject(Answering([], code=1), [BASE.damage])
+
+
+def test_what_became_of_each_drift_is_evidence(tmp_path: Path) -> None:
+    steps = {"tagged": {BASE: Verdict.REPAIRED, VPN: Verdict.UNTOUCHED}, "complement": {VPN: Verdict.REPAIRED}}
+    report(tmp_path / "drifts.json", steps, [Undriftable("base", "apt", "x", "none")])
+    assert json.loads((tmp_path / "drifts.json").read_text()) == {
+        "drifts": [
+            {"domain": "base", "subject": ISSUE, "way": "append", "from": "the matrix", "tagged": "repaired"},
+            {
+                "domain": "vpn",
+                "subject": WG,
+                "way": "comment",
+                "from": WHERE,
+                "tagged": "untouched",
+                "complement": "repaired",
+            },
+        ],
+        "none for": [{"domain": "base", "how": "apt", "subject": "x", "why": "none"}],
+    }

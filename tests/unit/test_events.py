@@ -254,6 +254,22 @@ def test_a_task_that_never_ended_is_left_out(folder: Path, events: Events) -> No
     assert killed.hosts == {}
 
 
+def test_a_last_line_that_is_cut_is_left_out(folder: Path, events: Events) -> None:
+    text = (folder / "events.jsonl").read_text()
+    cut = text[: text.rindex('"event": "end"') + 9]
+    assert parse(cut.splitlines(), folder).runs == events.runs[:-1]
+
+
+def test_a_broken_line_before_others_is_told(folder: Path) -> None:
+    first, *rest = (folder / "events.jsonl").read_text().splitlines()
+    with pytest.raises(json.JSONDecodeError):
+        parse([first[:10], *rest], folder)
+
+
+def test_what_handlers_wait_for_is_told(events: Events) -> None:
+    assert [run.task.name for run in events.runs if run.notified] == ["Notifies"]
+
+
 def test_a_path_outside_the_checkout_stays_whole(folder: Path) -> None:
     with (folder / "events.jsonl").open() as lines:
         outside = parse(lines, folder / "elsewhere")

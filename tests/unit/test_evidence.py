@@ -43,6 +43,7 @@ def test_every_cell_that_ended_is_a_line_of_the_run(tmp_path: Path) -> None:
         "seconds": 40.123,
         "ansible_seconds": 31.5,
         "background": [],
+        "waived": [],
         "assertions": {"converged": "passed", "replay reports no change": "failed"},
     }
     assert (two["status"], two["seconds"]) == ("skipped", 0)

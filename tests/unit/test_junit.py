@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from rejeu import junit
+from rejeu.judge.waivers import Waived
+from rejeu.matrix import Waiver
 from rejeu.plan import Cell, Check
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.values import Facet, Finding, How, Kind, Task, TaskRun, TaskStatus
@@ -105,6 +108,20 @@ def test_a_warning_is_shown_where_it_does_not_fail(tmp_path: Path) -> None:
     case = cases(written(tmp_path, result))["state unchanged"]
     assert case.find("failure") is None
     assert case.findtext("system-out") == "[rewritten] /etc/x: a new inode"
+
+
+def test_a_waived_finding_is_shown_with_its_reason(tmp_path: Path) -> None:
+    waiver = Waiver(subject="/etc/x", reason="fixed upstream", expires=date(2027, 1, 31))
+    assertion = Assertion.judged("state unchanged", [], strict=True, waived=[Waived(replace(MOVED, run=None), waiver)])
+    case = cases(written(tmp_path, CellResult(CELL, (assertion,))))["state unchanged"]
+    assert case.find("failure") is None
+    assert case.findtext("system-out") == "[content] /etc/x: 1 line · waived until 2027-01-31: fixed upstream"
+
+
+def test_what_moved_in_the_background_is_told_once_a_cell(tmp_path: Path) -> None:
+    result = replace(ALL_FOUR, background=tuple(f"files /var/log/{number}: content" for number in range(30)))
+    told = [case.findtext("system-out") or "" for case in cases(written(tmp_path, result)).values()]
+    assert [text.count("background: ") for text in told] == [20, 0, 0, 0]
 
 
 def test_a_mere_warning_is_not_the_headline_of_a_failure(tmp_path: Path) -> None:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rejeu.ansible.playbook import Project
-from rejeu.checks.layers import Layers
+from rejeu.checks.layers import MANAGED, Layers
+from rejeu.judge.drifts import Managed
 from rejeu.secrets import Secrets
+from rejeu.targets.container import SystemdTarget
 from rejeu.targets.images import digest
+from rejeu.values import Task, TaskRun, TaskStatus
 
 
 @given(st.lists(st.binary()), st.lists(st.binary()))
@@ -89,3 +94,45 @@ def test_byte_code_makes_no_state(project: Project) -> None:
     (project.directory / "__pycache__").mkdir()
     (project.directory / "__pycache__" / "filter.pyc").touch()
     assert tag(project) == before
+
+
+class Images:
+    """An engine that knows one image, by its labels."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self.labels = labels
+        self.images = self
+
+    def get(self, tag: str) -> Images:
+        assert tag == "rejeu/layer-debian-12:0"
+        return self
+
+    def list(self, filters: dict[str, str]) -> list[Images]:
+        return []
+
+
+class Machine:
+    def __init__(self) -> None:
+        self.labels: Mapping[str, str] = {}
+
+    def commit(self, tag: str, labels: Mapping[str, str]) -> None:
+        self.labels = labels
+
+
+def test_a_state_tells_what_its_last_step_managed(project: Project) -> None:
+    task = Task("1", "Write", "ansible.builtin.lineinfile", "roles/x/tasks/main.yml", 3, "x")
+    arguments = {"path": "/etc/a", "regexp": '^"\\$(b|é)'}
+    machine = Machine()
+    layers = Layers.of(Images({}), project)
+    run = TaskRun(task, "node", TaskStatus.CHANGED, 0, 1, managed=(arguments,))
+    layers.keep(cast(SystemdTarget, machine), "debian-12", "bare:1", ("site",), [run])
+    # The engine reads a label's value as a shell does: nothing in it may mean anything there.
+    assert re.fullmatch(r"[\w=-]+", machine.labels[MANAGED])
+    again = Layers.of(Images(dict(machine.labels)), project)
+    assert again.managed("rejeu/layer-debian-12:0") == (
+        Managed("x", "ansible.builtin.lineinfile", "roles/x/tasks/main.yml:3", arguments),
+    )
+
+
+def test_a_state_that_was_kept_without_telling_told_nothing(project: Project) -> None:
+    assert Layers.of(Images({}), project).managed("rejeu/layer-debian-12:0") == ()

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from datetime import date
 
 import pytest
 
 from rejeu.checks.ledger import ENDED, Ledger
+from rejeu.judge.waivers import Waived, accepting
+from rejeu.matrix import Waiver
 from rejeu.results import Status
 from rejeu.values import Finding, Kind
 
@@ -26,6 +30,17 @@ def test_judging_tells_whether_it_passed() -> None:
 
 def test_a_strict_ledger_fails_on_warnings() -> None:
     assert not Ledger(["a"], strict=True).judge("a", [WARNING])
+
+
+def test_what_is_waived_does_not_fail_and_the_rest_still_does() -> None:
+    waiver = Waiver(subject="/etc/x", reason="known", expires=date(2027, 1, 31))
+    ledger = Ledger(
+        ["a", "b"], strict=False, waive=accepting((waiver,), "idempotence.debian-12.base", date(2027, 1, 1))
+    )
+    assert ledger.judge("a", [MOVED])
+    assert not ledger.judge("b", [MOVED, replace(MOVED, subject="/etc/y")])
+    assert ledger.assertions[0].waived == (Waived(MOVED, waiver),)
+    assert [finding.subject for finding in ledger.assertions[1].findings] == ["/etc/y"]
 
 
 def test_what_is_left_after_a_harness_failure_is_an_error() -> None:

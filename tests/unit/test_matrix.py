@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from rejeu.errors import ConfigError
 from rejeu.matrix import Matrix, load
+from rejeu.values import Kind
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,9 +38,11 @@ def test_values_come_out_plain(matrix: Matrix) -> None:
     assert type(matrix.domains["base"].probes[0].port) is int
 
 
+WAIVER = "waivers:\n  - subject: /etc/x\n    expires: 2027-01-31"
+
 # Each case damages the matrix: what is replaced, by what, the text on the line that is blamed, what is said of it.
 CASES = {
-    "missing key": ("    suite: bookworm\n", "", "  debian-12:", "debian-12.suite: Field required"),
+    "missing key": ("    suite: bookworm\n", "", "  debian-12:", "debian-12.suite: is missing"),
     "mistyped key": ("    suite:", "    suit:", "suit:", "debian-12.suit: unknown key; there are registry, suite, "),
     "unknown key": ("always:", "alway: []\nalways:", "alway: []", "alway: unknown key; there are targets, platform"),
     "key by its field name": ("        append", "        check: [x]\n        append", "check: [x]", ", validate"),
@@ -61,6 +65,42 @@ CASES = {
     "too many samples": ("        port: 22\n", "        port: 22\n        rate: 51\n", "rate: 51", "(found 51)"),
     "drift without file": ("      - file: /etc/issue\n        append", "      - append", "- append", "need `file`"),
     "two damages": ('append: "drift"', 'append: "drift"\n        replace: x', "file: /etc/issue", "exactly one of"),
+    "waiver without a reason": (
+        "domains:",
+        f"{WAIVER}\ndomains:",
+        "  - subject",
+        "waivers.0.reason: is missing",
+    ),
+    "waiver with a blank reason": (
+        "domains:",
+        f"{WAIVER}\n    reason: ' '\ndomains:",
+        "    reason: ' '",
+        "waivers.0.reason: must not be empty",
+    ),
+    "waiver without an end": (
+        "domains:",
+        "waivers:\n  - subject: /etc/x\n    reason: known\ndomains:",
+        "  - subject",
+        "waivers.0.expires: is missing",
+    ),
+    "waiver with a bad date": (
+        "domains:",
+        f"{WAIVER}\n    reason: known\ndomains:".replace("2027-01-31", "soon"),
+        "    expires: soon",
+        "waivers.0.expires: must be a date, as in 2027-12-31 (found 'soon')",
+    ),
+    "waiver of an unknown kind": (
+        "domains:",
+        f"{WAIVER}\n    reason: known\n    kind: colour\ndomains:",
+        "    kind: colour",
+        "waivers.0.kind: must be 'content'",
+    ),
+    "waiver of nothing": (
+        "domains:",
+        f"{WAIVER}\n    reason: known\ndomains:".replace("/etc/x", "''"),
+        "  - subject: ''",
+        "waivers.0.subject: must not be empty",
+    ),
     "no damage": ('append: "drift"', "validate: [sshd, -t]", "file: /etc/issue", "exactly one of"),
     "drift of a unit and a file": (
         "disable: platform-firewall.service",
@@ -99,6 +139,22 @@ def test_a_mistake_is_told_with_its_line(
     message = refusal(path)
     assert message.startswith(f"{path}:{line}: ")
     assert said in message
+
+
+def test_a_key_that_is_there_twice_is_named_without_its_values(checkout: Path, matrix_text: str) -> None:
+    path = checkout / "ci" / "matrix.yml"
+    path.write_text(matrix_text.replace("  vpn:\n", "  base:\n", 1))
+    assert refusal(path).endswith('not valid YAML: found duplicate key "base"')
+
+
+def test_a_waiver_says_until_when_and_why(checkout: Path, matrix_text: str) -> None:
+    path = checkout / "ci" / "matrix.yml"
+    path.write_text(
+        matrix_text.replace("domains:", f"{WAIVER}\n    reason: known upstream\n    kind: content\ndomains:")
+    )
+    (waiver,) = load(path).waivers
+    assert (waiver.subject, waiver.reason, waiver.expires) == ("/etc/x", "known upstream", date(2027, 1, 31))
+    assert (waiver.kind, waiver.cell, waiver.assertion) == (Kind.CONTENT, None, None)
 
 
 def test_a_probe_from_the_vpn_needs_a_tunnel(checkout: Path, matrix_text: str) -> None:

@@ -24,6 +24,24 @@ def test_requirements_are_transitive_and_in_order(matrix: Matrix, domain: str, n
 
 
 @pytest.mark.parametrize(
+    ("members", "needed"),
+    [
+        (("vpn", "postgresql"), ("base",)),
+        # `vpn` stands on `base`, and `postgresql` on `vpn`: without `base` that could not stand.
+        (("base", "postgresql"), ("base", "vpn")),
+    ],
+)
+def test_a_family_requires_what_is_outside_it(
+    matrix: Matrix, members: tuple[str, ...], needed: tuple[str, ...]
+) -> None:
+    domains = {
+        name: domain.model_copy(update={"families": ("both",) if name in members else ()})
+        for name, domain in matrix.domains.items()
+    }
+    assert plan.requirements(matrix.model_copy(update={"domains": domains}), "both") == needed
+
+
+@pytest.mark.parametrize(
     ("chosen", "selected"),
     [
         ((), (*ORDER, "site")),
@@ -68,11 +86,27 @@ def test_an_idempotence_cell_starts_from_its_requirements(matrix: Matrix) -> Non
 
 
 def test_an_isolation_cell_starts_from_everything(matrix: Matrix) -> None:
-    cells = plan.isolation(matrix, ["debian-12"], ())
+    cells = [cell for cell in plan.isolation(matrix, ["debian-12"], ()) if cell.check is Check.ISOLATION]
     assert [cell.subject for cell in cells] == [*ORDER, "network", "database"]
     assert {cell.starts_from for cell in cells} == {("site",)}
+
+
+def test_a_cold_cell_starts_from_what_its_tag_requires(matrix: Matrix) -> None:
+    cells = [cell for cell in plan.isolation(matrix, ["debian-12"], ()) if cell.check is Check.COLD]
+    assert {cell.subject: cell.starts_from for cell in cells} == {
+        "base": (),
+        "firewall": ("base",),
+        "vpn": ("base",),
+        "postgresql": ("base", "vpn"),
+        "network": ("base",),
+        "database": ("base", "vpn"),
+    }
+
+
+def test_a_tag_has_two_cells(matrix: Matrix) -> None:
     assert [cell.name for cell in plan.isolation(matrix, ["debian-13"], ["network"])] == [
-        "tags-isolation.debian-13.network"
+        "tags-isolation.debian-13.network",
+        "cold.debian-13.network",
     ]
 
 
@@ -92,7 +126,8 @@ def test_the_states_that_cells_wait_for(matrix: Matrix, chosen: tuple[str, ...],
 
 
 @pytest.mark.parametrize(
-    ("state", "domains"), [((), ()), (("base", "vpn"), ("base", "vpn")), (("site",), ORDER), (("vpn",), ("vpn",))]
+    ("state", "domains"),
+    [((), ()), (("base", "vpn"), ("base", "vpn")), (("site",), ORDER), (("base", "network"), ORDER[:3])],
 )
 def test_what_stands_in_a_state(matrix: Matrix, state: tuple[str, ...], domains: tuple[str, ...]) -> None:
     assert plan.standing(matrix, state) == domains

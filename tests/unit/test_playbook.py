@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +13,10 @@ from ruamel.yaml import YAML
 
 import rejeu
 from rejeu.ansible import playbook
-from rejeu.ansible.playbook import Project
+from rejeu.ansible.playbook import PlaybookRun, Project, Steps
 from rejeu.errors import ConfigError
 from rejeu.secrets import Secrets
+from rejeu.values import Task, TaskRun
 
 SITE = """\
 - name: Everything
@@ -174,25 +178,141 @@ def test_a_run_that_fails_gives_its_code(project: Project) -> None:
 
 
 def test_the_task_that_runs_now_is_told_as_it_starts(tmp_path: Path) -> None:
-    def line(event: str, name: str) -> str:
-        return json.dumps({"event": event, "task": {"name": name}}, ensure_ascii=False) + "\n"
+    def line(name: str) -> str:
+        place = {
+            "uuid": name,
+            "action": "debug",
+            "path": "site.yml",
+            "line": 1,
+            "role": "",
+            "tags": [],
+            "handler": False,
+        }
+        start = {"event": "start", "host": "node", "at_ns": 1, "task": {"name": name, **place}}
+        return json.dumps(start, ensure_ascii=False) + "\n"
 
     path = tmp_path / "events.jsonl"
     told: list[str] = []
-    follow = playbook._Follower(path, told.append)
+    follow = playbook._Follower(path, tmp_path, told.append)
     path.write_text("")
-    follow()
-    path.write_text(line("start", "one") + line("end", "one") + line("start", "zwei ü") + line("end", "zwei ü"))
-    follow()
-    follow()
+    assert follow() == []
+    path.write_text(line("one") + line("zwei ü"))
+    assert [one.name for one in follow() if isinstance(one, Task)] == ["one", "zwei ü"]
+    assert follow() == []
     with path.open("a") as file:
-        file.write(line("start", "three")[:10])
+        file.write(line("three")[:10])
     follow()
     assert told == ["zwei ü"]
     with path.open("a") as file:
-        file.write(line("start", "three")[10:])
+        file.write(line("three")[10:])
     follow()
     assert told == ["zwei ü", "three"]
+
+
+# A run, step by step
+
+STEPS = """\
+- hosts: platform
+  gather_facts: false
+  tasks:
+    - name: One
+      ansible.builtin.command: touch one
+      notify: Handle
+    - name: Skipped
+      ansible.builtin.command: touch skipped
+      when: false
+    - name: Two
+      ansible.builtin.shell: touch begun; sleep 60; touch two
+      when: long | default(false)
+    - name: Three
+      ansible.builtin.command: touch three
+  handlers:
+    - name: Handle
+      ansible.builtin.command: touch handled
+"""
+
+
+def step_through(project: Project, steps: Steps, *, text: str = STEPS) -> PlaybookRun:
+    project.playbook.write_text(text)
+    return playbook.run(project, connection=local(project), folder=project.checkout, label="stepped", steps=steps)
+
+
+def test_ansible_waits_after_each_task(project: Project) -> None:
+    present: list[tuple[str, bool, bool]] = []
+
+    def between(run: TaskRun) -> bool:
+        after = {path.name for path in project.directory.iterdir()}
+        present.append((run.task.name, "one" in after, "three" in after))
+        return True
+
+    run = step_through(project, Steps(between))
+    assert run.code == 0, run.log.read_text()
+    assert present == [
+        ("One", True, False),
+        ("Skipped", True, False),
+        ("Two", True, False),
+        ("Three", True, True),
+        ("Handle", True, True),
+    ]
+
+
+def test_a_run_is_killed_between_two_tasks(project: Project) -> None:
+    run = step_through(project, Steps(lambda run: run.task.name != "One"))
+    assert run.code == -9
+    assert [(one.task.name, one.notified) for one in run.events.runs] == [("One", True)]
+    assert (project.directory / "one").exists()
+    assert not (project.directory / "three").exists()
+
+
+def test_a_run_is_killed_in_the_middle_of_a_task(project: Project) -> None:
+    started = time.monotonic()
+    text = STEPS.replace("long | default(false)", "true")
+    run = step_through(project, Steps(within=lambda task: 1.0 if task.name == "Two" else None), text=text)
+    assert run.code == -9
+    assert time.monotonic() - started < 30
+    assert [one.task.name for one in run.events.runs] == ["One", "Skipped"]
+    assert (project.directory / "begun").exists()
+    assert not (project.directory / "three").exists()
+
+
+def test_a_task_that_ends_before_its_time_is_not_killed(project: Project) -> None:
+    run = step_through(project, Steps(within=lambda task: 60.0 if task.name == "One" else None))
+    assert run.code == 0
+
+
+def test_an_error_between_two_tasks_ends_the_run(project: Project) -> None:
+    def fail(run: TaskRun) -> bool:
+        raise ValueError(run.task.name)
+
+    with pytest.raises(ValueError, match="One"):
+        step_through(project, Steps(fail))
+    assert not (project.directory / "three").exists()
+
+
+def test_when_the_harness_dies_ansible_goes_on(project: Project) -> None:
+    project.playbook.write_text(STEPS)
+    argv = [str(playbook.BIN / "ansible-playbook"), "-i", str(local(project)), "-i", "hosts.yml", "site.yml"]
+    starter = (
+        "import os, socket, subprocess, sys\n"
+        "ours, theirs = socket.socketpair()\n"
+        "os.environ['REJEU_STEP'] = str(theirs.fileno())\n"
+        "child = subprocess.Popen(sys.argv[1:], pass_fds=[theirs.fileno()])\n"
+        "theirs.close()\n"
+        "ours.recv(1)\n"
+        "ours.close()\n"  # as the kernel does when a process ends
+        "sys.exit(child.wait())\n"
+    )
+    events = project.checkout / "events.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", starter, *argv],
+        cwd=project.directory,
+        env={**playbook.environment(project), "REJEU_EVENTS": str(events)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout.decode()
+    assert (project.directory / "handled").exists()
 
 
 # The plan
@@ -201,7 +321,7 @@ def test_the_task_that_runs_now_is_told_as_it_starts(tmp_path: Path) -> None:
 def test_the_plan_tells_what_each_tag_selects(project: Project) -> None:
     planned = {
         task.name: task
-        for task in playbook.plan(project, ["alone", "written", "file", "templated"], folder=project.checkout)
+        for task in playbook.plan(project, ["alone", "written", "file", "templated"], folder=project.checkout).tasks
     }
     assert {name: set(task.selected_by) for name, task in planned.items() if not task.action.count("argument")} == {
         "Look around": {"alone", "written", "file", "templated"},
@@ -212,7 +332,7 @@ def test_the_plan_tells_what_each_tag_selects(project: Project) -> None:
 
 
 def test_a_planned_task_knows_where_it_is(project: Project) -> None:
-    (task,) = [one for one in playbook.plan(project, [], folder=project.checkout) if one.name == "Write it"]
+    (task,) = [one for one in playbook.plan(project, [], folder=project.checkout).tasks if one.name == "Write it"]
     assert (task.role, task.path, task.line) == ("writer", "infra/roles/writer/tasks/write.yml", 3)
     assert task.action == "ansible.builtin.command"
     assert task.tags == {"written", "file"}
@@ -220,7 +340,8 @@ def test_a_planned_task_knows_where_it_is(project: Project) -> None:
 
 
 def test_the_validation_of_arguments_is_planned_as_ansible_tags_it(project: Project) -> None:
-    (task,) = [one for one in playbook.plan(project, ["alone"], folder=project.checkout) if "argument" in one.action]
+    planned = playbook.plan(project, ["alone"], folder=project.checkout).tasks
+    (task,) = [one for one in planned if "argument" in one.action]
     assert task.action == "ansible.builtin.validate_argument_spec"
     assert (task.role, set(task.selected_by)) == ("writer", {"alone"})
 
@@ -232,7 +353,7 @@ def test_the_validation_of_arguments_is_planned_as_ansible_tags_it(project: Proj
         ("- hosts: platform\n  roles: [no_such_role]\n", "no_such_role"),
         ("- hosts: platform\n  tasks: [\n", "site.yml:3: ansible could not load the playbook: YAML parsing failed"),
         ("- hosts: platform\n  nonsense: 1\n", "nonsense"),
-        ("- hosts: nobody\n  name: Elsewhere\n", "play `Elsewhere` does not match host `node`"),
+        ("- hosts: nobody\n  name: Elsewhere\n", "site.yml:1: no play matches host `node`"),
     ],
 )
 def test_a_playbook_that_does_not_load_is_told_in_one_line(project: Project, damage: str, said: str) -> None:

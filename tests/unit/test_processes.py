@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rejeu import processes
-from rejeu.processes import Interrupted, call, check_interrupted, interrupt_all
+from rejeu.processes import Interrupted, Kill, call, check_interrupted, interrupt_all
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +31,13 @@ class Child:
         os.mkfifo(self.folder / "pipe")
         self.pipe = os.open(self.folder / "pipe", os.O_RDONLY | os.O_NONBLOCK)
 
-    def run(self, when_started: Callable[[], None]) -> int:
+    def run(self, when_started: Callable[[], None], *, detached: bool = False) -> int:
         def while_waiting() -> None:
             if "started" in self.log.read_text().splitlines():
                 when_started()
 
-        argv = ["sh", "-c", "exec 3>pipe; sleep 600 & echo started; wait"]
+        grandchild = "setsid sleep 600" if detached else "sleep 600"
+        argv = ["sh", "-c", f"exec 3>pipe; {grandchild} & echo started; wait"]
         return call(argv, log=self.log, cwd=self.folder, env={"PATH": os.environ["PATH"]}, while_waiting=while_waiting)
 
     def has_ended(self) -> bool:
@@ -96,6 +97,24 @@ def test_an_error_while_waiting_leaves_no_child_behind(child: Child) -> None:
     with pytest.raises(ValueError, match="unreadable"):
         child.run(when_started=fail)
     assert child.has_ended()
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_kill_ends_the_child_and_all_that_it_started(child: Child, detached: bool) -> None:
+    def kill() -> None:
+        raise Kill
+
+    assert child.run(when_started=kill, detached=detached) == -9
+    assert child.has_ended()
+
+
+def test_an_open_file_is_passed_on(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    argv = ["sh", "-c", f"echo hello >/dev/fd/{writing}"]
+    call(argv, log=tmp_path / "log", cwd=tmp_path, env={"PATH": os.environ["PATH"]}, inherited=[writing])
+    os.close(writing)
+    assert os.read(reading, 100) == b"hello\n"
+    os.close(reading)
 
 
 def test_after_an_interrupt_nothing_is_started(tmp_path: Path) -> None:

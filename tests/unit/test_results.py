@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from rejeu.judge.waivers import Waived
+from rejeu.matrix import Waiver
 from rejeu.plan import Cell, Check
 from rejeu.results import Assertion, CellResult, ExitCode, Status, exit_code
 from rejeu.values import Finding, Kind
@@ -53,6 +57,13 @@ def test_the_exit_code_of_a_run(statuses: tuple[Status, ...], lenient: int, requ
     assert exit_code(results, require_targets=True) == required
 
 
+@pytest.mark.parametrize(("status", "code"), [(P, 3), (F, 1), (E, 4)])
+def test_what_is_judged_beside_the_targets_makes_no_run_clean(status: Status, code: int) -> None:
+    beside = CellResult(Cell(Check.IDEMPOTENCE, "host", "static"), (Assertion("claim", status),))
+    assert exit_code([beside, result(S)], require_targets=False) == code
+    assert exit_code([beside], require_targets=False) == (code if status is not P else 4)
+
+
 def test_a_cell_that_claims_nothing_is_not_green() -> None:
     assert exit_code([result(P), result()], require_targets=False) is ExitCode.HARNESS
 
@@ -84,6 +95,14 @@ def test_the_gravest_finding_comes_first_and_the_rest_keep_their_order() -> None
     ]
     judged = Assertion.judged("claim", found, strict=False)
     assert [finding.subject for finding in judged.findings] == ["c", "d", "b", "a"]
+
+
+def test_what_is_waived_is_kept_apart() -> None:
+    waiver = Waiver(subject="a", reason="known", expires=date(2027, 1, 31))
+    waived = Waived(Finding(Kind.CONTENT, "a", "a moved"), waiver)
+    judged = Assertion.judged("claim", [], strict=True, waived=[waived])
+    assert (judged.status, judged.findings) == (P, ())
+    assert CellResult(CELL, (judged, judged)).waived == (waived, waived)
 
 
 def test_a_cell_holds_the_findings_of_all_its_assertions() -> None:

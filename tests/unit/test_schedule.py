@@ -43,7 +43,7 @@ def test_each_job_runs_once_and_after_those_before_it(jobs: list[Job], workers: 
     running: set[str] = set()
     most = 0
 
-    def work(job: Job) -> None:
+    def work(job: Job, leave: schedule.Leave) -> None:
         nonlocal most
         with lock:
             assert job.after <= set(ended)
@@ -61,14 +61,14 @@ def test_each_job_runs_once_and_after_those_before_it(jobs: list[Job], workers: 
 def test_as_many_run_at_once_as_there_are_workers() -> None:
     together = threading.Barrier(3)
     met: list[int] = []
-    schedule.run([job("a"), job("b"), job("c")], lambda _: met.append(together.wait(timeout=10)), 3, nothing)
+    schedule.run([job("a"), job("b"), job("c")], lambda _, leave: met.append(together.wait(timeout=10)), 3, nothing)
     assert sorted(met) == [0, 1, 2]
 
 
 def test_what_waits_for_a_running_job_does_not_begin() -> None:
     began = threading.Event()
 
-    def work(job: Job) -> None:
+    def work(job: Job, leave: schedule.Leave) -> None:
         if job.name == "later":
             began.set()
         else:
@@ -83,7 +83,7 @@ def test_an_error_aborts_the_others_and_is_raised(error: BaseException) -> None:
     stopped = threading.Event()
     done: list[str] = []
 
-    def work(job: Job) -> None:
+    def work(job: Job, leave: schedule.Leave) -> None:
         if job.name == "fails":
             raise error
         if job.name == "waits":
@@ -153,10 +153,23 @@ def test_a_state_that_stands_is_not_waited_for(matrix: Matrix) -> None:
 
 
 def test_every_tag_waits_for_the_whole_site(matrix: Matrix) -> None:
-    after = made(plan.isolation(matrix, ["debian-12"], ()), none_stands)
+    cells = [cell for cell in plan.isolation(matrix, ["debian-12"], ()) if cell.check is Check.ISOLATION]
+    after = made(cells, none_stands)
     assert after.pop("converge.debian-12.site") == set()
     assert len(after) == 6
     assert all(names == {"converge.debian-12.site"} for names in after.values())
+
+
+def test_a_cold_cell_leaves_its_state_to_those_that_require_its_tag(matrix: Matrix) -> None:
+    cells = [cell for cell in plan.isolation(matrix, ["debian-12"], ()) if cell.check is Check.COLD]
+    assert made(cells, none_stands) == {
+        "cold.debian-12.base": set(),
+        "cold.debian-12.firewall": {"cold.debian-12.base"},
+        "cold.debian-12.vpn": {"cold.debian-12.base"},
+        "cold.debian-12.postgresql": {"cold.debian-12.vpn"},
+        "cold.debian-12.network": {"cold.debian-12.base"},
+        "cold.debian-12.database": {"cold.debian-12.vpn"},
+    }
 
 
 STATES = [("base",), ("base", "vpn"), ("site",)]
@@ -203,3 +216,17 @@ def test_memory_limits_the_workers(tmp_path: Path) -> None:
 
 def test_there_is_always_a_worker() -> None:
     assert schedule.workers({}) >= 1
+
+
+def test_what_waits_for_a_job_begins_once_it_has_left_what_they_need() -> None:
+    later_ran = threading.Event()
+
+    def work(job: Job, leave: schedule.Leave) -> None:
+        if job.name == "later":
+            later_ran.set()
+        else:
+            leave()
+            assert later_ran.wait(timeout=10)
+
+    schedule.run([job("first"), job("later", "first")], work, 2, nothing)
+    assert later_ran.is_set()

@@ -1,23 +1,30 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from junitparser import JUnitXml
 from rich.console import Console
 
 from rejeu import plan, session
+from rejeu.ansible.planned import Plan, Play, Source
 from rejeu.context import Options
-from rejeu.matrix import Matrix
+from rejeu.errors import ConfigError
+from rejeu.matrix import Matrix, Waiver
 from rejeu.plan import Check
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import Secrets
 from rejeu.session import Session
+from rejeu.values import Task
 
 
 @pytest.fixture
@@ -26,13 +33,24 @@ def run(checkout: Path, matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> Sess
     secrets = Secrets(checkout, {}, {}, {}, "minted")
     monkeypatch.setattr(session, "check_encrypted", lambda _: None)
     monkeypatch.setattr(session, "prepare", lambda *_: secrets)
-    monkeypatch.setattr(session, "plan", lambda *_, **__: [])
+    monkeypatch.setattr(session, "plan", lambda *_, **__: fitting(matrix))
     monkeypatch.setattr(session, "connect", lambda *_, **__: nullcontext())
     refusals = dict.fromkeys(matrix.targets, "no registry can be reached")
     monkeypatch.setattr(Session, "_images", lambda *_: ({}, refusals))
     cells = plan.idempotence(matrix, list(matrix.targets), ["base"])
     console = Console(file=io.StringIO(), width=60)
     return Session(checkout, matrix, Check.IDEMPOTENCE, cells, Options(), False, console)
+
+
+def fitting(matrix: Matrix) -> Plan:
+    """A playbook with just the roles and tags of the matrix."""
+    sources = [
+        Source(Task("", "Look", "debug", "site.yml", 1, role, (name, *domain.families)), 0)
+        for name, domain in matrix.domains.items()
+        for role in domain.roles
+    ]
+    roles = tuple(source.task.role for source in sources)
+    return Plan((), (Play("all", "site.yml", 1, ("node",)),), tuple(sources), roles)
 
 
 def report(run: Session) -> JUnitXml:
@@ -47,17 +65,87 @@ def printed(run: Session) -> str:
 def test_a_run_without_a_target_is_not_clean(run: Session) -> None:
     assert run.run() == 3
     parsed = report(run)
-    assert (parsed.tests, parsed.skipped) == (2, 2)
+    assert [suite.name for suite in parsed] == ["host", "debian-12", "debian-13"]
+    assert (parsed.failures, parsed.errors, parsed.skipped) == (0, 0, 2)
     assert "skipped: debian-12: no registry can be reached\n" in printed(run)
-    assert "2 cells: 0 passed, 0 failed, 0 error, 2 skipped · reports/idempotence.xml · evidence in " in printed(run)
+    assert "4 cells: 2 passed, 0 failed, 0 error, 2 skipped · reports/idempotence.xml · evidence in " in printed(run)
 
 
 def test_a_run_with_a_target_also_judges_the_host(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = CellResult(run.cells[0], (Assertion("converged", Status.PASSED),))
     monkeypatch.setattr(Session, "_judge", lambda self, *_: self.results.append(passed))
     assert run.run() == 4, "a cell that nobody judged is no success"
-    assert [suite.name for suite in report(run)] == ["debian-12", "host", "debian-13"]
+    assert [suite.name for suite in report(run)] == ["host", "debian-12", "debian-13"]
     assert (report(run).errors, report(run).failures) == (1, 0)
+    assert [line["cell"] for line in recorded(run)] == [
+        f"idempotence.host.{kind}" for kind in ("static", "kernel", "evidence", "waivers")
+    ]
+
+
+@pytest.mark.parametrize(("strict", "code"), [(False, 3), (True, 1)])
+def test_what_the_playbook_shows_is_judged_before_any_container(
+    run: Session, monkeypatch: pytest.MonkeyPatch, matrix: Matrix, strict: bool, code: int
+) -> None:
+    good = fitting(matrix)
+    restart = Source(
+        Task("", "Restart it", "service", "roles/a/tasks/main.yml", 7), 0, arguments={"state": "restarted"}
+    )
+    bad = replace(good, sources=(*good.sources, restart), unread={"roles/b/tasks/odd.yml": "no such module"})
+    monkeypatch.setattr(session, "plan", lambda *_, **__: bad)
+    run.options = Options(strict=strict)
+    assert run.run() == code
+    assert "task `Restart it` restarts on each run" in printed(run)
+    assert "roles/a/tasks/main.yml:7" in printed(run)
+    assert "the static checks could not read roles/b/tasks/odd.yml: no such module" in printed(run)
+
+
+def test_a_matrix_that_does_not_fit_stops_the_run_before_the_engine(
+    run: Session, monkeypatch: pytest.MonkeyPatch, matrix: Matrix
+) -> None:
+    def connect(*_: object, **__: object) -> None:
+        pytest.fail("the engine was touched")
+
+    monkeypatch.setattr(session, "connect", connect)
+    monkeypatch.setattr(session, "plan", lambda *_, **__: replace(fitting(matrix), roles=("firewall",)))
+    with pytest.raises(ConfigError, match=r"domains\.base\.roles: site\.yml has no role `base_hardening`"):
+        run.run()
+
+
+def test_an_expired_waiver_is_told_even_where_no_target_ran(run: Session, matrix: Matrix) -> None:
+    waiver = Waiver(subject="/etc/x", reason="known", expires=date(2026, 1, 31))
+    run.matrix = matrix.model_copy(update={"waivers": (waiver,)})
+    run.today = date(2026, 2, 1)
+    run.options = Options(strict=True)
+    assert run.run() == 1
+    assert "waivers.0 of the matrix, for `/etc/x`, expired on 2026-01-31" in printed(run)
+
+
+def test_a_waived_finding_is_shown_and_fails_nothing(
+    run: Session, monkeypatch: pytest.MonkeyPatch, matrix: Matrix
+) -> None:
+    good = fitting(matrix)
+    restart = Source(Task("", "Restart it", "service", "tasks/main.yml", 7), 0, arguments={"state": "restarted"})
+    monkeypatch.setattr(session, "plan", lambda *_, **__: replace(good, sources=(*good.sources, restart)))
+    waiver = Waiver(subject="Restart it", reason="upstream has no handler", expires=date(2027, 1, 31))
+    run.matrix = matrix.model_copy(update={"waivers": (waiver,)})
+    run.today = date(2027, 1, 31)
+    run.options = Options(strict=True)
+    assert run.run() == 3, "no target could be had, and nothing else is wrong"
+    assert "waived: idempotence.host.static" in printed(run)
+    assert "waived until 2027-01-31: upstream has no handler" in printed(run)
+    assert recorded(run)[0]["waived"] == [
+        {
+            "assertion": "services are restarted by handlers alone",
+            "subject": "Restart it",
+            "until": "2027-01-31",
+            "reason": "upstream has no handler",
+        }
+    ]
+
+
+def recorded(run: Session) -> list[dict[str, Any]]:
+    (path,) = (run.checkout / ".rejeu" / "runs").glob("*/cells.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def interrupt(number: int) -> None:
@@ -75,7 +163,8 @@ def test_an_interrupted_run_writes_what_was_judged(
 
     monkeypatch.setattr(Session, "_judge", judge)
     assert run.run() == code
-    assert (report(run).tests, report(run).skipped) == (2, 1)
+    suites = {suite.name: suite.tests for suite in report(run)}
+    assert (suites["debian-12"], suites["debian-13"], report(run).skipped) == (1, 1, 1)
     assert "interrupted: 1 of 2 cells were judged" in printed(run)
 
 

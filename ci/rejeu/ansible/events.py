@@ -34,45 +34,81 @@ class Events:
 
 
 def parse(lines: Iterable[str], checkout: Path) -> Events:
-    """Read a whole event file. A task that never ended (a killed run) is left out."""
-    started: dict[tuple[str, str], tuple[Task, int]] = {}
-    items: dict[tuple[str, str], list[str]] = {}
-    managed: dict[tuple[str, str], list[Mapping[str, str]]] = {}
-    runs: list[TaskRun] = []
-    plays: list[str] = []
-    hosts: Mapping[str, Mapping[str, int]] = {}
-    for line in lines:
+    """Read a whole event file. Where the run was killed, a task that never ended is left out, and a line cut short."""
+    reader = Reader(checkout)
+    every = list(lines)
+    for number, line in enumerate(every):
+        try:
+            reader.read(line)
+        except json.JSONDecodeError:
+            if number < len(every) - 1:
+                raise
+    return reader.events
+
+
+class Reader:
+    """Reads events line by line, as they are written."""
+
+    def __init__(self, checkout: Path) -> None:
+        self._checkout = checkout
+        self._started: dict[tuple[str, str], tuple[Task, int]] = {}
+        self._items: dict[tuple[str, str], list[str]] = {}
+        self._ended: dict[tuple[str, str], list[tuple[str, int]]] = {}
+        self._delegated: dict[tuple[str, str], set[str]] = {}
+        self._managed: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+        self._runs: list[TaskRun] = []
+        self._plays: list[str] = []
+        self._hosts: Mapping[str, Mapping[str, int]] = {}
+
+    @property
+    def events(self) -> Events:
+        return Events(tuple(self._runs), tuple(self._plays), self._hosts)
+
+    def read(self, line: str) -> Task | TaskRun | None:
+        """Take in the next line: the task that it starts, the run that it ends, or neither."""
         event = json.loads(line)
         match event["event"]:
             case "play":
-                plays.append(event["name"])
+                self._plays.append(event["name"])
             case "start":
-                task = _task(event["task"], checkout)
-                started[event["host"], task.uuid] = (task, event["at_ns"])
+                task = _task(event["task"], self._checkout)
+                self._started[event["host"], task.uuid] = (task, event["at_ns"])
+                return task
             case "item":
                 key = (event["host"], event["uuid"])
-                managed.setdefault(key, []).append(event["managed"])
+                self._managed.setdefault(key, []).append(event["managed"])
+                self._ended.setdefault(key, []).append((event["item"], event["at_ns"]))
+                self._delegated.setdefault(key, set()).add(event.get("delegated", ""))
                 if event["changed"]:
-                    items.setdefault(key, []).append(event["item"])
+                    self._items.setdefault(key, []).append(event["item"])
             case "end":
-                key = (event["host"], event["uuid"])
-                if key in started:
-                    task, start_ns = started[key]
-                    runs.append(
-                        TaskRun(
-                            task=task,
-                            host=event["host"],
-                            status=TaskStatus(event["status"]),
-                            start_ns=start_ns,
-                            end_ns=event["at_ns"],
-                            message=event["message"],
-                            items_changed=tuple(items.pop(key, ())),
-                            managed=tuple(filter(None, [*managed.pop(key, ()), event["managed"]])),
-                        )
-                    )
+                return self._end(event)
             case "stats":
-                hosts = event["hosts"]
-    return Events(tuple(runs), tuple(plays), hosts)
+                self._hosts = event["hosts"]
+        return None
+
+    def _end(self, event: Mapping[str, Any]) -> TaskRun | None:
+        key = (event["host"], event["uuid"])
+        if key not in self._started:
+            return None
+        task, start_ns = self._started[key]
+        # Of a loop, each item tells where it ran, and the task as a whole doesn't.
+        hosts = self._delegated.pop(key, {event.get("delegated", "")})
+        run = TaskRun(
+            task=task,
+            host=event["host"],
+            status=TaskStatus(event["status"]),
+            start_ns=start_ns,
+            end_ns=event["at_ns"],
+            message=event["message"],
+            items_changed=tuple(self._items.pop(key, ())),
+            managed=tuple(filter(None, [*self._managed.pop(key, ()), event["managed"]])),
+            notified=event["notified"],
+            items=tuple(self._ended.pop(key, ())),
+            delegated=hosts.pop() if len(hosts) == 1 else "",
+        )
+        self._runs.append(run)
+        return run
 
 
 def _task(raw: Mapping[str, Any], checkout: Path) -> Task:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,11 @@ from ansible.inventory.manager import InventoryManager
 from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook import Playbook
-from ansible.playbook.block import Block
 from ansible.plugins.loader import init_plugin_loader
 from ansible.vars.manager import VariableManager
+
+from rejeu.ansible.reading import Reader, name_of, tasks_in
+from rejeu.ansible.telling import uses
 
 
 def main(answer: str, playbook: str, *tags: str) -> None:
@@ -29,16 +30,18 @@ def main(answer: str, playbook: str, *tags: str) -> None:
     loader.set_basedir(str(Path(playbook).parent))
     inventory = InventoryManager(loader=loader, sources=constants.DEFAULT_HOST_LIST)
     variables = VariableManager(loader=loader, inventory=inventory)
-    plays, tasks = [], []
-    for play in Playbook.load(playbook, variable_manager=variables, loader=loader).get_plays():
+    told: dict[str, Any] = {"plays": [], "tasks": [], "sources": [], "roles": {}, "unread": {}}
+    for number, play in enumerate(Playbook.load(playbook, variable_manager=variables, loader=loader).get_plays()):
         play_variables = variables.get_vars(play=play)
         hosts = [host.get_name() for host in inventory.get_hosts(play.hosts)]
-        plays.append({"name": play.get_name(), "hosts": hosts})
-        for task in _tasks(play.compile()):
+        path, _, line = (play.get_path() or "").rpartition(":")
+        told["plays"].append({"name": play.get_name(), "hosts": hosts, "path": path, "line": int(line or 0)})
+        blocks = play.compile()
+        for task in tasks_in(blocks):
             path, _, line = (task.get_path() or "").rpartition(":")
-            tasks.append(
+            told["tasks"].append(
                 {
-                    "name": task.get_name(include_role_fqcn=False).removeprefix(f"{task._role} : "),
+                    "name": name_of(task),
                     "role": task._role.get_name() if task._role else "",
                     "action": task.action,
                     "path": path,
@@ -47,15 +50,18 @@ def main(answer: str, playbook: str, *tags: str) -> None:
                     "selected_by": [tag for tag in tags if task.evaluate_tags([tag], [], play_variables)],
                 }
             )
-    Path(answer).write_text(json.dumps({"plays": plays, "tasks": tasks}))
+        reader = Reader(play, number, tags, loader, variables)
+        told["sources"] += reader.read(blocks)
+        told["unread"].update(reader.unread)
+        told["roles"].update({role.get_name(): role._role_path for role in _with_dependencies(play.roles)})
+    loaders = {str(at): source["sets"] for at, source in enumerate(told["sources"]) if not source["role"]}
+    for at, users in uses(loaders, told["roles"]).items():
+        told["sources"][int(at)]["used_by"] = users
+    Path(answer).write_text(json.dumps(told))
 
 
-def _tasks(blocks: list[Any]) -> Iterator[Any]:
-    for item in blocks:
-        if isinstance(item, Block):
-            yield from _tasks([*item.block, *item.rescue, *item.always])
-        elif not item.implicit:
-            yield item
+def _with_dependencies(roles: list[Any]) -> list[Any]:
+    return [one for role in roles for one in (*_with_dependencies(role.get_direct_dependencies()), role)]
 
 
 if __name__ == "__main__":

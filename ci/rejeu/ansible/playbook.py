@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
+import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,11 +18,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from rejeu.ansible.events import Events, parse
+from rejeu.ansible import planned
+from rejeu.ansible.events import Events, Reader, parse
+from rejeu.ansible.planned import Plan
 from rejeu.errors import ConfigError, HarnessError
-from rejeu.processes import call
+from rejeu.processes import Kill, call
 from rejeu.secrets import Secrets
-from rejeu.values import PlannedTask
+from rejeu.values import Task, TaskRun
 
 BIN = Path(sys.executable).parent
 _CALLBACKS = Path(__file__).parent / "callback"
@@ -38,8 +43,21 @@ class Project:
 
 
 @dataclass(frozen=True)
+class Steps:
+    """How a run is taken task by task: Ansible waits after each one for what this says.
+
+    ``between`` is asked after each task that ended on a host, handlers and skipped tasks included: False kills the run
+    as if the operator's machine had died. ``within`` is asked as a task starts, and may say after how many seconds to
+    kill the run in the middle of it; it is not, where the task ends before.
+    """
+
+    between: Callable[[TaskRun], bool] = lambda _: True
+    within: Callable[[Task], float | None] = lambda _: None
+
+
+@dataclass(frozen=True)
 class PlaybookRun:
-    """One finished run: its exit code, what it said, and where its log is."""
+    """One finished run: its exit code (-9 where it was killed), what it said, and where its log is."""
 
     code: int
     events: Events
@@ -66,6 +84,7 @@ def run(
     skip_tags: Sequence[str] = (),
     check: bool = False,
     on_task: Callable[[str], None] = lambda _: None,
+    steps: Steps | None = None,
 ) -> PlaybookRun:
     """Run the playbook as an operator would; logs and events go to ``folder`` as ``label.log`` and ``.jsonl``.
 
@@ -81,15 +100,17 @@ def run(
         argv += ["--skip-tags", ",".join(skip_tags)]
     if check:
         argv += ["--check", "--diff"]
-    follow = _Follower(events_path, on_task)
+    follow = _Follower(events_path, project.checkout, on_task)
+    env = {**environment(project), "REJEU_EVENTS": str(events_path)}
     start_ns = time.time_ns()
-    code = call(
-        argv,
-        log=log,
-        cwd=project.directory,
-        env={**environment(project), "REJEU_EVENTS": str(events_path)},
-        while_waiting=follow,
-    )
+    if steps is None:
+        code = call(argv, log=log, cwd=project.directory, env=env, while_waiting=follow)
+    else:
+        with _stepping(follow, steps) as (step, end):
+            env["REJEU_STEP"] = str(end)
+            code = call(
+                argv, log=log, cwd=project.directory, env=env, while_waiting=step, every_s=0.01, inherited=[end]
+            )
     with events_path.open() as lines:
         events = parse(lines, project.checkout)
     return PlaybookRun(code, events, start_ns, time.time_ns(), log)
@@ -109,10 +130,10 @@ def environment(project: Project) -> dict[str, str]:
     }
 
 
-def plan(project: Project, tags: Sequence[str], *, folder: Path) -> list[PlannedTask]:
-    """What each of ``tags`` would select, asked of ansible-core itself without running anything.
+def plan(project: Project, tags: Sequence[str], *, folder: Path) -> Plan:
+    """What each of ``tags`` would select, and what the files have, asked of ansible-core without running anything.
 
-    Raises ConfigError where the playbook does not load, or where its hosts match nothing.
+    Raises ConfigError where the playbook does not load, or where no play is for the host.
     """
     answer = folder / "plan.json"
     log = folder / "plan.log"
@@ -127,43 +148,65 @@ def plan(project: Project, tags: Sequence[str], *, folder: Path) -> list[Planned
     )
     if code != 0:
         raise ConfigError(_why_it_does_not_load(project, folder, _last_line(log)))
-    document = json.loads(answer.read_text())
-    for play in document["plays"]:
-        if project.host not in play["hosts"]:
-            raise ConfigError(f"{project.playbook}: play `{play['name']}` does not match host `{project.host}`")
-    return [
-        PlannedTask(
-            name=raw["name"],
-            role=raw["role"],
-            action=raw["action"],
-            path=os.path.relpath(raw["path"], project.checkout),
-            line=raw["line"],
-            tags=frozenset(raw["tags"]),
-            selected_by=frozenset(raw["selected_by"]),
-        )
-        for raw in document["tasks"]
-    ]
+    found = planned.parse(json.loads(answer.read_text()), project.checkout)
+    if not any(project.host in play.hosts for play in found.plays):
+        first = f":{found.plays[0].line}" if found.plays else ""
+        raise ConfigError(f"{project.playbook}{first}: no play matches host `{project.host}`: mend its `hosts:`")
+    return found
 
 
 class _Follower:
     """Tells which task is running by reading the event file along."""
 
-    def __init__(self, path: Path, on_task: Callable[[str], None]) -> None:
-        self._path, self._on_task, self._offset = path, on_task, 0
+    def __init__(self, path: Path, checkout: Path, on_task: Callable[[str], None]) -> None:
+        self._path, self._reader, self._on_task, self._offset = path, Reader(checkout), on_task, 0
 
-    def __call__(self) -> None:
+    def __call__(self) -> list[Task | TaskRun]:
+        """The tasks that have started and ended since the last call, in order."""
         with self._path.open() as file:
             file.seek(self._offset)
             fresh = file.read()
         complete, newline, _ = fresh.rpartition("\n")
         if not newline:
-            return
+            return []
         self._offset += len(complete.encode()) + 1
-        for line in reversed(complete.splitlines()):
-            event = json.loads(line)
-            if event["event"] == "start":
-                self._on_task(event["task"]["name"])
-                return
+        news = [one for one in map(self._reader.read, complete.split("\n")) if one]
+        if started := [one for one in news if isinstance(one, Task)]:
+            self._on_task(started[-1].name)
+        return news
+
+
+@contextmanager
+def _stepping(follow: _Follower, steps: Steps) -> Iterator[tuple[Callable[[], None], int]]:
+    """What to call while Ansible runs, and the end of the line that Ansible gets."""
+    # Nothing waits for ever: whichever side ends, however it does, the kernel closes its end.
+    ours, theirs = socket.socketpair()
+    kill_at = float("inf")
+
+    def step() -> None:
+        nonlocal kill_at
+        theirs.close()  # Ansible has its own copy by now
+        try:
+            if select.select([ours], [], [], min(0.2, max(0.0, kill_at - time.monotonic())))[0]:
+                ours.recv(4096)
+            for one in follow():
+                if isinstance(one, Task):
+                    after_s = steps.within(one)
+                    kill_at = float("inf") if after_s is None else time.monotonic() + after_s
+                else:
+                    kill_at = float("inf")
+                    if not steps.between(one):
+                        raise Kill
+                    with suppress(ConnectionError):
+                        ours.sendall(b".")
+            if time.monotonic() >= kill_at:
+                raise Kill
+        except BaseException:
+            ours.close()
+            raise
+
+    with ours, theirs:
+        yield step, theirs.fileno()
 
 
 @cache

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rejeu.checks import idempotence, isolation
+from rejeu.checks import cold, halfway, idempotence, isolation
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines, open_machines
@@ -16,6 +16,7 @@ from rejeu.context import Context
 from rejeu.errors import RejeuError
 from rejeu.evidence import judge_secrets
 from rejeu.judge.selection import judge_success
+from rejeu.judge.waivers import accepting
 from rejeu.plan import Cell, Check, State
 from rejeu.processes import Interrupted, check_interrupted
 from rejeu.results import CellResult
@@ -25,11 +26,16 @@ NO_LEAK = "no secret in the evidence"
 _ATTEMPTS = 3
 
 
-def run_cell(context: Context, layers: Layers, planned: Sequence[PlannedTask], cell: Cell) -> CellResult:
-    """Judge a cell. A failure of the harness is an error in its result; only an interrupt is raised."""
+def run_cell(
+    context: Context, layers: Layers, planned: Sequence[PlannedTask], cell: Cell, leave: Callable[[], None]
+) -> CellResult:
+    """Judge a cell. A failure of the harness is an error in its result; only an interrupt is raised.
+
+    ``leave`` is called as soon as the state that others wait for is kept.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _attempt(context, layers, planned, cell, last=attempt == _ATTEMPTS)
+            return _attempt(context, layers, planned, cell, leave, last=attempt == _ATTEMPTS)
         except Disturbed as error:
             context.report(cell.name, f"again, since {error}")
     raise AssertionError("the last attempt does not raise Disturbed")
@@ -37,7 +43,7 @@ def run_cell(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
 
 def converge_layer(context: Context, layers: Layers, target: str, state: State) -> CellResult:
     """Make ``state`` stand as an image, for cells that start from it. Where it does not converge, they are skipped."""
-    return _attempt(context, layers, (), Cell.making(target, state), last=True)
+    return _attempt(context, layers, (), Cell.making(target, state), lambda: None, last=True)
 
 
 def _converge(machines: Machines, layers: Layers, image: str, ledger: Ledger, observed: Observed) -> None:
@@ -46,12 +52,25 @@ def _converge(machines: Machines, layers: Layers, image: str, ledger: Ledger, ob
     observed.plays.append(play)
     if ledger.judge(idempotence.CONVERGED, judge_success(play.code, play.events, "the converge")):
         machines.settle()
-        layers.keep(machines.target, cell.target, image, cell.reaches)
+        machines.target.shut_down()
+        layers.keep(machines.target, cell.target, image, cell.reaches, play.events.runs)
 
 
-def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], cell: Cell, *, last: bool) -> CellResult:
+def _attempt(
+    context: Context,
+    layers: Layers,
+    planned: Sequence[PlannedTask],
+    cell: Cell,
+    leave: Callable[[], None],
+    *,
+    last: bool,
+) -> CellResult:
     started = time.monotonic()
-    ledger = Ledger(_names(context, cell), strict=context.options.strict)
+    ledger = Ledger(
+        _names(context, cell),
+        strict=context.options.strict,
+        waive=accepting(context.matrix.waivers, cell.name, context.today),
+    )
     observed = Observed()
     folder: Path | None = None
     privileges = reason = ""
@@ -60,17 +79,27 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
     if image is None:
         ledger.skip(_names(context, cell), f"{' + '.join(cell.starts_from)} does not stand: see what became of it")
         return CellResult(cell, tuple(ledger.assertions))
+    if cell.check is Check.COLD and layers.find(cell.target, context.images[cell.target], cell.reaches):
+        cold.conclude(ledger)
+        ledger.skip((NO_LEAK,), cold.PROVED)
+        return CellResult(cell, tuple(ledger.assertions), notes=(cold.PROVED,))
     keep = context.options.keep and cell.check is not Check.CONVERGE
     try:
         with open_machines(context, cell, image, keep=keep, last_attempt=last or keep) as machines:
             folder = machines.folder
             privileges = str(machines.target.privileges)
-            if cell.check is Check.IDEMPOTENCE:
-                idempotence.check(machines, layers, context.images[cell.target], ledger, observed)
-            elif cell.check is Check.CONVERGE:
-                _converge(machines, layers, context.images[cell.target], ledger, observed)
-            else:
-                isolation.check(machines, planned, ledger, observed)
+            bare = context.images[cell.target]
+            match cell.check:
+                case Check.IDEMPOTENCE:
+                    idempotence.check(machines, layers, bare, ledger, observed, leave)
+                case Check.HALFWAY:
+                    halfway.check(machines, ledger, observed)
+                case Check.ISOLATION:
+                    isolation.check(machines, layers.managed(image), planned, ledger, observed)
+                case Check.COLD:
+                    cold.check(machines, layers, bare, ledger, observed)
+                case _:
+                    _converge(machines, layers, bare, ledger, observed)
             notes = _notes(machines, observed)
     except (Interrupted, Disturbed):
         raise
@@ -100,11 +129,18 @@ def _attempt(context: Context, layers: Layers, planned: Sequence[PlannedTask], c
 
 
 def _names(context: Context, cell: Cell) -> tuple[str, ...]:
-    if cell.check is Check.IDEMPOTENCE:
-        return (*idempotence.assertions(cell.starts_from, context.options.steps), NO_LEAK)
-    if cell.check is Check.CONVERGE:
-        return (idempotence.CONVERGED, NO_LEAK)
-    return (*isolation.ASSERTIONS, NO_LEAK)
+    match cell.check:
+        case Check.IDEMPOTENCE:
+            names = idempotence.assertions(cell, context.options.steps)
+        case Check.HALFWAY:
+            names = halfway.ASSERTIONS
+        case Check.ISOLATION:
+            names = isolation.ASSERTIONS
+        case Check.COLD:
+            names = cold.ASSERTIONS
+        case _:
+            names = (idempotence.CONVERGED,)
+    return (*names, NO_LEAK)
 
 
 def _image(context: Context, layers: Layers, cell: Cell) -> str | None:
@@ -118,6 +154,7 @@ def _notes(machines: Machines, observed: Observed) -> tuple[str, ...]:
     notes = [f"facet {facet} is not observed: {why}" for facet, why in sorted(observed.missing.items())]
     if observed.unapplied:
         notes.append(f"kernel settings that are declared and cannot be had here: {', '.join(observed.unapplied)}")
+    notes += observed.notes
     if machines.context.options.keep:
         name = machines.target.name
         notes.append(f"kept; enter it with: docker exec -it {name} bash")

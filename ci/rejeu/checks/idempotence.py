@@ -2,118 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
+from rejeu import footprints
 from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
+from rejeu.checks.replays import Replays
 from rejeu.context import Step
-from rejeu.judge.attribution import to_findings
-from rejeu.judge.background import repeated_touches
-from rejeu.judge.selection import judge_executed, judge_hosts, judge_recap, judge_success
+from rejeu.judge.equivalence import different
+from rejeu.judge.footprint import judge_declared
+from rejeu.judge.measure import measure
+from rejeu.judge.prediction import judge_prediction
+from rejeu.judge.reboot import judge_return
+from rejeu.judge.selection import judge_success
+from rejeu.judge.stale import judge_stale
 from rejeu.observe.snapshot import Snapshot
-from rejeu.plan import standing
-from rejeu.values import Change, Facet, Finding, Kind
+from rejeu.plan import SITE, Cell, standing
+from rejeu.values import Finding, Kind
 
-CONVERGED = "converged"
 PORTABLE = "requirements stand after a restart"
+CONVERGED = "converged"
+DECLARED = "the converge keeps to the declared footprint"
 NO_CHANGE_REPORTED = "replay reports no change"
 UNCHANGED = "state unchanged"
 UNDISTURBED = "no unit disturbed"
 AVAILABLE = "services stayed available"
+FRESH = "no service runs an older configuration"
+PREDICTED = "check mode predicted nothing and changed nothing"
+SURVIVES = "survives a reboot"
 RAN = "the expected hosts and tasks really ran"
 
-ASSERTIONS = (CONVERGED, NO_CHANGE_REPORTED, UNCHANGED, UNDISTURBED, AVAILABLE, RAN)
+
+def assertions(cell: Cell, steps: frozenset[Step]) -> tuple[str, ...]:
+    """What a cell must conclude. A target made from a bare image has no requirements to stand, and the whole site no
+    footprint of its own."""
+    optional = {
+        PORTABLE: bool(cell.starts_from) and Step.SETTLE in steps,
+        DECLARED: _measures(cell, steps),
+        FRESH: Step.BASELINE in steps,
+        PREDICTED: Step.CHECK in steps,
+        SURVIVES: Step.REBOOT in steps,
+    }
+    every = (
+        *(PORTABLE, CONVERGED, DECLARED, NO_CHANGE_REPORTED, UNCHANGED, UNDISTURBED, AVAILABLE),
+        *(FRESH, PREDICTED, SURVIVES, RAN),
+    )
+    return tuple(name for name in every if optional.get(name, True))
 
 
-def assertions(starts_from: Sequence[str], steps: frozenset[Step]) -> tuple[str, ...]:
-    """What a cell must conclude. A target made from a bare image has no requirements to stand."""
-    return (PORTABLE, *ASSERTIONS) if starts_from and Step.SETTLE in steps else ASSERTIONS
-
-
-@dataclass
-class _Replays:
-    """What N replays found, by assertion."""
-
-    reported: list[Finding] = field(default_factory=list)
-    state: list[Finding] = field(default_factory=list)
-    units: list[Finding] = field(default_factory=list)
-    outages: list[Finding] = field(default_factory=list)
-    empty: list[Finding] = field(default_factory=list)
-    stalls: list[str] = field(default_factory=list)
-    touches: list[Change] = field(default_factory=list)
-
-
-def check(machines: Machines, layers: Layers, image: str, ledger: Ledger, observed: Observed) -> None:
-    """Judge one cell into ``ledger``.
-
-    The converged target is kept as a layer, which stops it: it has to be the last thing done with it.
-    """
-    cell, options = machines.cell, machines.context.options
-    if cell.starts_from and Step.SETTLE in options.steps:
+def check(
+    machines: Machines,
+    layers: Layers,
+    image: str,
+    ledger: Ledger,
+    observed: Observed,
+    leave: Callable[[], None] = lambda: None,
+) -> None:
+    """Judge one cell into ``ledger``; ``leave`` is called once the state that it leaves can be started from."""
+    cell, steps = machines.cell, machines.context.options.steps
+    if cell.starts_from and Step.SETTLE in steps:
         settling = machines.play_tags(cell.starts_from, "settle")
         observed.plays.append(settling)
         if not ledger.judge(PORTABLE, _portability(settling)) and settling.code != 0:
-            ledger.skip(ASSERTIONS, "the requirements did not converge")
+            ledger.skip(assertions(cell, steps), "the requirements did not converge")
             return
+    baseline = machines.snapshot("baseline") if Step.BASELINE in steps else None
     converge = machines.play(cell.subject, "converge")
     observed.plays.append(converge)
     if not ledger.judge(CONVERGED, judge_success(converge.code, converge.events, "the converge")):
-        ledger.skip(ASSERTIONS, "the domain did not converge")
+        ledger.skip(assertions(cell, steps), "the domain did not converge")
         return
     machines.settle()
+    if baseline is not None and _measures(cell, steps):
+        _judge_footprint(machines, baseline, converge, ledger)
     with watch(machines, cell.reaches, observed) as watching:
-        replays = _replay(machines, watching)
+        last = _on_the_first_boot(watching, baseline, converge, ledger)
+    machines.target.shut_down()
+    wanted = (cell.target, cell.reaches) in machines.context.awaited and not machines.context.options.keep
+    if wanted and not layers.find(cell.target, image, cell.reaches):
+        machines.context.report(cell.name, "keeping the state")
+        layers.keep(machines.target, cell.target, image, cell.reaches, converge.events.runs)
+        leave()
+    if Step.REBOOT in steps:
+        _judge_reboot(machines, last, ledger, observed)
+
+
+def _measures(cell: Cell, steps: frozenset[Step]) -> bool:
+    return {Step.BASELINE, Step.FOOTPRINT} <= steps and cell.subject != SITE
+
+
+def _judge_footprint(machines: Machines, baseline: Snapshot, converge: PlaybookRun, ledger: Ledger) -> None:
+    """Before the probes are asked: they open sockets of their own."""
+    cell, matrix = machines.cell, machines.context.matrix
+    converged = machines.snapshot("converged", since=baseline)
+    data = tuple(path for name in standing(matrix, cell.reaches) for path in matrix.domains[name].data)
+    measured = measure(cell.target, cell.subject, baseline, converged, converge.events.runs, data=data)
+    footprints.write(machines.folder, measured)
+    ledger.judge(DECLARED, judge_declared(matrix, cell.subject, measured))
+
+
+def _on_the_first_boot(watching: Watch, baseline: Snapshot | None, converge: PlaybookRun, ledger: Ledger) -> Snapshot:
+    """Judge all that needs no reboot, and return what then stands."""
+    context = watching.machines.context
+    steps = context.options.steps
+    replays = Replays()
+    before = watching.snapshot("before", since=baseline)
+    if Step.CONTROL in steps:
+        before = watching.control_window(before)
+    for number in range(1, context.options.replays + 1):
+        play, before = replays.replay(watching, before, "replay" if number == 1 else f"replay-{number}")
+    if replays.name_tasks(watching):
+        before = watching.snapshot("after-bisect")
     ledger.judge(NO_CHANGE_REPORTED, replays.reported)
     ledger.judge(UNCHANGED, replays.state)
     ledger.judge(UNDISTURBED, replays.units)
     conclude_availability(ledger, AVAILABLE, watching.probes, replays.outages, replays.stalls)
     ledger.judge(RAN, replays.empty)
-    wanted = (cell.target, cell.reaches) in machines.context.awaited and not options.keep
-    if wanted and not layers.find(cell.target, image, cell.reaches):
-        machines.context.report(cell.name, "keeping the state")
-        layers.keep(machines.target, cell.target, image, cell.reaches)
+    if baseline is not None:
+        runs = [run for one in (converge, play) for run in one.events.runs]
+        ledger.judge(FRESH, judge_stale(baseline, before, context.matrix, runs))
+    if Step.CHECK in steps:
+        before = _judge_check_mode(watching, before, play, ledger)
+    return before
 
 
-def _replay(machines: Machines, watching: Watch) -> _Replays:
-    cell, options = machines.cell, machines.context.options
-    found = _Replays()
-    before = watching.snapshot("before")
-    if Step.CONTROL in options.steps:
-        before = watching.control_window(before)
-    for number in range(1, options.replays + 1):
-        label = "replay" if number == 1 else f"replay-{number}"
-        start_ns = watching.session.mark()
-        play = machines.play(cell.subject, label)
-        machines.settle()
-        watching.observed.plays.append(play)
-        after = watching.snapshot(f"after-{label}", since=before)
-        _judge_replay(watching, before, after, play, start_ns, found)
-        before = after
-    return found
-
-
-def _judge_replay(
-    watching: Watch, before: Snapshot, after: Snapshot, play: PlaybookRun, start_ns: int, found: _Replays
-) -> None:
+def _judge_check_mode(watching: Watch, before: Snapshot, replay: PlaybookRun, ledger: Ledger) -> Snapshot:
     machines = watching.machines
-    cell, context = machines.cell, machines.context
-    runs = play.events.runs
-    changes = watching.moved(before, after)
-    changes += repeated_touches(found.touches, changes)
-    found.touches = [change for change in changes if change.kind is Kind.TOUCHED]
-    findings = to_findings([change for change in changes if change.kind is not Kind.TOUCHED], runs)
-    found.units += [finding for finding in findings if finding.facet is Facet.UNITS]
-    found.state += [finding for finding in findings if finding.facet is not Facet.UNITS]
-    found.reported += judge_success(play.code, play.events, "the replay") + judge_recap(runs)
-    outages, stalled = watching.outages(start_ns, watching.session.mark(), runs, standing(context.matrix, cell.reaches))
-    found.outages += outages
-    found.stalls += [stalled] if stalled else []
-    found.empty += judge_hosts(context.project.host, play.events)
-    found.empty += judge_executed(context.matrix, cell.tags, play.events)
+    play = machines.play(machines.cell.subject, "check", check=True)
+    watching.observed.plays.append(play)
+    machines.settle()
+    after = watching.snapshot("after-check", since=before)
+    changes = [change for change in watching.moved(before, after, play.events.runs) if change.kind is not Kind.TOUCHED]
+    wrong = judge_prediction(replay.events.runs, play.events.runs)
+    if play.code != 0 and not wrong:
+        wrong = judge_success(play.code, play.events, "the run with --check")
+    ledger.judge(PREDICTED, [*wrong, *watching.findings(changes, play.events.runs)])
+    return after
+
+
+def _judge_reboot(machines: Machines, before: Snapshot, ledger: Ledger, observed: Observed) -> None:
+    """Start the target again: what stood must come back, and a replay must find nothing to do."""
+    machines.context.report(machines.cell.name, "reboot")
+    machines.target.boot_again()
+    machines.settle()
+    replays = Replays()
+    with watch(machines, machines.cell.reaches, observed) as watching:
+        booted = watching.snapshot("booted")
+        lost, background = judge_return(different(before, booted), watching.data)
+        observed.background += background
+        replays.replay(watching, watching.control_window(booted), "replay-after-reboot")
+    findings = [*lost, *replays.findings]
+    if replays.stalls and not findings:
+        ledger.error(SURVIVES, f"the harness stalled: {replays.stalls[0]}")
+    else:
+        ledger.judge(SURVIVES, findings)
 
 
 def _portability(settling: PlaybookRun) -> list[Finding]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks import drift
+from rejeu.checks.drift import Injected
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
-from rejeu.judge.attribution import to_findings
+from rejeu.judge.background import repeated_touches
+from rejeu.judge.changes import compare
+from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive
 from rejeu.judge.footprint import outside, owners
-from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_success
-from rejeu.matrix import Matrix
+from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_recap, judge_success
+from rejeu.judge.tagged import data_owners, intrusions, judge_carried, judge_halfway, judge_repeats, returned
+from rejeu.observe.snapshot import Snapshot
 from rejeu.plan import SITE
 from rejeu.values import Change, Facet, Finding, Kind, PlannedTask
 
@@ -25,60 +29,211 @@ UNCHANGED = "every other domain's state is unchanged"
 UNDISTURBED = "no other domain's unit was disturbed"
 AVAILABLE = "every other domain's services stayed available"
 RAN = "exactly the tag's roles ran"
+REPEATS = "a repeated tagged run changes nothing"
+COMPLEMENT = "without the tag everything else is repaired, and its own domain left alone"
 
-ASSERTIONS = (SELECTS, SUCCEEDS, REPAIRS, UNTOUCHED, UNCHANGED, UNDISTURBED, AVAILABLE, RAN)
-
-
-def check(machines: Machines, planned: Sequence[PlannedTask], ledger: Ledger, observed: Observed) -> None:
-    """Judge one cell into ``ledger``."""
-    context, tag = machines.context, machines.cell.subject
-    matrix = context.matrix
-    domains = matrix.tags[tag]
-    ledger.judge(SELECTS, judge_plan(matrix, tag, planned))
-    machines.settle()
-    with watch(machines, (SITE,), observed) as watching:
-        clean = watching.snapshot("clean")
-        injected = [
-            drift.inject(machines.target, name, one) for name, domain in matrix.domains.items() for one in domain.drift
-        ]
-        machines.settle()
-        damaged = watching.snapshot("damaged", since=clean)
-        drift.judge_visible(injected, clean, damaged)
-        before = watching.control_window(damaged)
-        start_ns = watching.session.mark()
-        play = machines.play(tag, "tagged")
-        observed.plays.append(play)
-        machines.settle()
-        after = watching.snapshot("after-tagged", since=before)
-        changes = watching.moved(before, after)
-        ledger.judge(SUCCEEDS, judge_success(play.code, play.events, f"`--tags {tag}`"))
-        if undriftable := [name for name in domains if not matrix.domains[name].drift]:
-            ledger.error(REPAIRS, f"no drift is declared for {', '.join(undriftable)}: without one this proves nothing")
-        else:
-            ledger.judge(REPAIRS, drift.judge_repaired(injected, domains, clean, damaged, after))
-        ledger.judge(UNTOUCHED, drift.judge_untouched(injected, domains, clean, damaged, after))
-        foreign = _foreign(matrix, domains, changes, play)
-        ledger.judge(UNCHANGED, [finding for finding in foreign if finding.facet is not Facet.UNITS])
-        ledger.judge(UNDISTURBED, [finding for finding in foreign if finding.facet is Facet.UNITS])
-        _judge_availability(watching, domains, play, start_ns, ledger)
-        ledger.judge(RAN, judge_hosts(context.project.host, play.events) + judge_executed(matrix, (tag,), play.events))
+ASSERTIONS = (SELECTS, SUCCEEDS, REPAIRS, UNTOUCHED, UNCHANGED, UNDISTURBED, AVAILABLE, RAN, REPEATS, COMPLEMENT)
 
 
-def _foreign(matrix: Matrix, domains: Sequence[str], changes: Sequence[Change], play: PlaybookRun) -> list[Finding]:
-    """Changes outside what the tag's domains may own, each saying whose it is."""
-    strangers = [change for change in outside(matrix, domains, changes) if change.kind is not Kind.TOUCHED]
-    findings = to_findings(strangers, play.events.runs)
-    return [
-        replace(finding, message=f"{finding.message} (belongs to {', '.join(owners(matrix, change)) or 'no domain'})")
-        for change, finding in zip(strangers, findings, strict=True)
-    ]
-
-
-def _judge_availability(
-    watching: Watch, domains: Sequence[str], play: PlaybookRun, start_ns: int, ledger: Ledger
+def check(
+    machines: Machines, things: Sequence[Managed], planned: Sequence[PlannedTask], ledger: Ledger, observed: Observed
 ) -> None:
-    matrix = watching.machines.context.matrix
-    may_cut = {other for name in domains for other in matrix.domains[name].may_cut}
-    others = [name for name in matrix.domains if name not in domains and name not in may_cut]
-    outages, stalled = watching.outages(start_ns, watching.session.mark(), play.events.runs, others)
-    conclude_availability(ledger, AVAILABLE, watching.asked(others), outages, [stalled] if stalled else [])
+    """Judge one cell into ``ledger``. ``things`` is what the converge of the whole site managed."""
+    matrix, tag = machines.context.matrix, machines.cell.subject
+    ledger.judge(SELECTS, judge_carried(tag, planned) + judge_plan(matrix, tag, planned))
+    with watch(machines, (SITE,), observed) as watching:
+        isolation = _Isolation(watching, ledger)
+        isolation.inject(things)
+        try:
+            if isolation.judge_tagged():
+                isolation.judge_repeats()
+                isolation.judge_complement()
+            else:
+                ledger.skip((REPEATS, COMPLEMENT), "the tagged run failed")
+        finally:
+            isolation.report()
+
+
+@dataclass
+class _Step:
+    """One run on the target, what stood before and after it, and what moved. ``culprits`` has its findings by path or
+    unit."""
+
+    play: PlaybookRun
+    before: Snapshot
+    after: Snapshot
+    changes: list[Change]
+    findings: list[Finding]
+
+    @property
+    def culprits(self) -> Mapping[str, Finding]:
+        return {finding.subject: finding for finding in self.findings if finding.facet in (Facet.FILES, Facet.UNITS)}
+
+
+@dataclass
+class _Isolation:
+    """A cell under way. ``steps`` is the tagged run and its repetitions."""
+
+    watching: Watch
+    ledger: Ledger
+    injected: list[Injected] = field(default_factory=list)
+    undriftable: list[Undriftable] = field(default_factory=list)
+    verdicts: dict[str, dict[Injected, Verdict]] = field(default_factory=dict)
+    steps: list[_Step] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.machines = self.watching.machines
+        self.matrix = self.machines.context.matrix
+        self.tag = self.machines.cell.subject
+        self.own = self.matrix.tags[self.tag]
+        self.others = [name for name in self.matrix.domains if name not in self.own]
+
+    def inject(self, things: Sequence[Managed]) -> None:
+        derived, undriftable = derive(self.matrix, things)
+        self.clean = self.watching.snapshot("clean")
+        injected, refused = drift.inject(self.machines.target, [*declared(self.matrix), *derived])
+        self.machines.target.wait_idle()
+        self.damaged = self.watching.snapshot("damaged", since=self.clean)
+        self.injected, unseen = drift.visible(injected, self.clean, self.damaged)
+        # What cannot be damaged in one way may have been in another.
+        damaged = {(one.domain, name) for one in self.injected for name in (one.subject, one.damage.subject)}
+        everything = [*undriftable, *refused, *unseen]
+        self.undriftable = [one for one in everything if (one.domain, one.subject) not in damaged]
+        self.baseline = self.watching.control_window(self.damaged)
+
+    def judge_tagged(self) -> bool:
+        """Judge the tagged run on the damaged platform; True where it ended well."""
+        start_ns = self.watching.session.mark()
+        step = self._run(self.baseline, "tagged")
+        play, events = step.play, step.play.events
+        said = judge_success(play.code, events, f"`--tags {self.tag}`")
+        succeeded = self.ledger.judge(SUCCEEDS, said + judge_halfway(self.tag, play.code, events, step.changes))
+        if undriftable := [name for name in self.own if all(one.domain != name for one in self.injected)]:
+            self.ledger.error(REPAIRS, f"no drift is declared or can be derived for {', '.join(undriftable)}")
+        else:
+            self.ledger.judge(REPAIRS, self._judge_drifts(step, "tagged", self.own, Verdict.REPAIRED))
+        self.ledger.judge(UNTOUCHED, self._judge_drifts(step, "tagged", self.others, Verdict.UNTOUCHED))
+        foreign = self._foreign(step)
+        self.ledger.judge(UNCHANGED, [finding for finding in foreign if finding.facet is not Facet.UNITS])
+        self.ledger.judge(UNDISTURBED, [finding for finding in foreign if finding.facet is Facet.UNITS])
+        self._judge_availability(play, start_ns)
+        host = self.machines.context.project.host
+        self.ledger.judge(RAN, judge_hosts(host, events) + judge_executed(self.matrix, (self.tag,), events))
+        return succeeded
+
+    def judge_repeats(self) -> None:
+        """Two more runs of the same tag: the first has converged its domains, so that they have nothing to do."""
+        first = self.steps[-1]
+        second = self._run(first.after, "tagged-2")
+        third = self._run(second.after, "tagged-3")
+        touches = repeated_touches(second.changes, third.changes)
+        again = self.watching.findings(touches, third.play.events.runs)
+        alternating = returned(first.changes, second.changes, compare(first.before, second.after)) | returned(
+            second.changes, third.changes, compare(second.before, third.after)
+        )
+        reported = [
+            finding
+            for step in (second, third)
+            for finding in (
+                *judge_success(step.play.code, step.play.events, f"`--tags {self.tag}`, run again,"),
+                *judge_recap(step.play.events.runs),
+            )
+        ]
+        self.ledger.judge(REPEATS, judge_repeats([*reported, *second.findings, *third.findings, *again], alternating))
+
+    def judge_complement(self) -> None:
+        """Damage once more what the tag has repaired, and run everything else."""
+        repaired = [one.damage for one, became in self.verdicts["tagged"].items() if became is Verdict.REPAIRED]
+        drift.inject(self.machines.target, repaired)
+        damaged = self.watching.snapshot("damaged-again", since=self.steps[-1].after)
+        step = self._run(damaged, "complement", skip=True)
+        said = judge_success(step.play.code, step.play.events, f"`--skip-tags {self.tag}`")
+        left = self._judge_drifts(step, "complement", self.others, Verdict.REPAIRED)
+        touched = self._judge_drifts(step, "complement", self.own, Verdict.UNTOUCHED)
+        self.ledger.judge(COMPLEMENT, [*said, *left, *touched, *self._trespasses(step)])
+
+    def report(self) -> None:
+        drift.report(self.machines.folder / "drifts.json", self.verdicts, self.undriftable)
+        if self.undriftable:
+            self.watching.observed.note(f"no drift for: {_listed(self.undriftable)}")
+
+    def _run(self, before: Snapshot, label: str, *, skip: bool = False) -> _Step:
+        tags = (self.tag,)
+        play = self.machines.play_tags(() if skip else tags, label, skip_tags=tags if skip else ())
+        self.watching.observed.plays.append(play)
+        if self.steps:
+            self.machines.target.wait_idle()
+        else:
+            self.machines.settle()  # this run does work: what it started has to stay up
+        after = self.watching.snapshot(f"after-{label}", since=before)
+        runs = play.events.runs
+        changes = self.watching.moved(before, after, runs)
+        changes += self._intrusions(before, after, self.others if skip else self.own)
+        findings = self.watching.findings([change for change in changes if change.kind is not Kind.TOUCHED], runs)
+        step = _Step(play, before, after, changes, findings)
+        self.steps.append(step)
+        return step
+
+    def _intrusions(self, before: Snapshot, after: Snapshot, running: Sequence[str]) -> list[Change]:
+        if self.watching.watcher.between(before.end_ns, after.end_ns) is None:
+            return []  # nobody knows who wrote, and the notes say so
+        writes = [write for write in self.watching.writes if before.end_ns <= write.at_ns < after.end_ns]
+        return intrusions(self.matrix, running, compare(before, after), writes, before.end_ns)
+
+    def _judge_drifts(self, step: _Step, label: str, domains: Sequence[str], wanted: Verdict) -> list[Finding]:
+        verdicts = {one: one.verdict(self.clean, step.before, step.after) for one in self.injected}
+        self.verdicts[label] = verdicts
+        findings = drift.judge(verdicts, domains, wanted, step.play.events.runs, step.culprits)
+        told = {finding.subject for finding in findings}
+        for one, became in verdicts.items():
+            if one.domain in domains and became is not wanted and one.subject not in told:
+                said = f"{one.domain}'s drift in {one.subject} was left alone by its own task"
+                self.watching.observed.note(f"{said} ({one.damage.where})")
+        return findings
+
+    def _foreign(self, step: _Step) -> list[Finding]:
+        """Changes outside what the tag's domains may own, each saying whose it is."""
+        injected = {(change.facet, change.subject) for change in compare(self.clean, self.damaged)}
+        foreign = []
+        for finding, change in self._with_changes(step):
+            whose = self._whose(change)
+            # Whether what nobody declares was repaired by whom it was to be is judged with the drifts.
+            is_repair = not whose and (change.facet, change.subject) in injected
+            if outside(self.matrix, self.own, [change]) and not is_repair:
+                message = f"{finding.message} (belongs to {', '.join(whose) or 'no domain'})"
+                foreign.append(replace(finding, message=message))
+        return foreign
+
+    def _trespasses(self, step: _Step) -> list[Finding]:
+        """What belongs to the tag's domains alone, and moved while everything but the tag ran."""
+        may_cut = {name for other in self.others for name in self.matrix.domains[other].may_cut}
+        return [
+            replace(finding, message=f"{finding.message} (belongs to {', '.join(whose)})")
+            for finding, change in self._with_changes(step)
+            if (whose := self._whose(change))
+            and set(whose) <= set(self.own)
+            and not (change.facet is Facet.UNITS and set(whose) <= may_cut)
+        ]
+
+    def _whose(self, change: Change) -> tuple[str, ...]:
+        return owners(self.matrix, change) or data_owners(self.matrix, change)
+
+    def _with_changes(self, step: _Step) -> list[tuple[Finding, Change]]:
+        changes = [change for change in step.changes if change.kind is not Kind.TOUCHED]
+        return list(zip(step.findings, changes, strict=True))
+
+    def _judge_availability(self, play: PlaybookRun, start_ns: int) -> None:
+        may_cut = {other for name in self.own for other in self.matrix.domains[name].may_cut}
+        others = [name for name in self.others if name not in may_cut]
+        outages, stalled = self.watching.outages(start_ns, self.watching.session.mark(), play.events.runs, others)
+        conclude_availability(
+            self.ledger, AVAILABLE, self.watching.asked(others), outages, [stalled] if stalled else []
+        )
+
+
+def _listed(undriftable: Sequence[Undriftable]) -> str:
+    """By domain, without the reasons: drifts.json has them."""
+    by_domain: dict[str, list[str]] = {}
+    for one in undriftable:
+        by_domain.setdefault(one.domain, []).append(f"{one.how} {one.subject}")
+    return "; ".join(f"{domain}: {', '.join(whats)}" for domain, whats in by_domain.items())

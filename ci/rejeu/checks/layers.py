@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import base64
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -10,12 +14,15 @@ from typing import Any
 
 from rejeu.ansible.playbook import Project
 from rejeu.errors import HarnessError
+from rejeu.judge.drifts import Managed, managed
 from rejeu.plan import State
 from rejeu.targets.container import SystemdTarget
 from rejeu.targets.engine import removing
 from rejeu.targets.images import digest, exists
+from rejeu.values import TaskRun
 
 LAYER = "rejeu.layer"
+MANAGED = "rejeu.managed"
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,9 @@ class Layers:
         tag = self.tag(target, image, state)
         return tag if exists(self.client, tag) else None
 
-    def keep(self, machine: SystemdTarget, target: str, image: str, state: State) -> None:
-        """Commit a converged target, which stops it, and let go of what the same state was before a change.
+    def keep(self, machine: SystemdTarget, target: str, image: str, state: State, runs: Iterable[TaskRun]) -> None:
+        """Commit a converged target, which is shut down, and let go of what the same state was before a change.
+        ``runs`` is the converge that led to it: what that managed is kept with it.
 
         Raises HarnessError where the playbooks were edited meanwhile: the name would promise what is not in it.
         """
@@ -55,17 +63,33 @@ class Layers:
             raise HarnessError("the playbooks or secrets were edited while the run was under way; run it again")
         tag = self.tag(target, image, state)
         label = f"{self.checkout}/{target}/{'+'.join(state)}"
-        machine.commit(tag, {LAYER: label})
+        machine.commit(tag, {LAYER: label, MANAGED: pack(managed(runs))})
         self._kept.append(tag)
         for old in self.client.images.list(filters={"label": f"{LAYER}={label}"}):
             for name in old.tags:
                 if name != tag:
                     removing(partial(self.client.images.remove, name))  # in use by a kept target, or another run
 
+    def managed(self, tag: str) -> tuple[Managed, ...]:
+        """What the last step to a kept state managed. One that was kept without telling, told nothing."""
+        packed = self.client.images.get(tag).labels.get(MANAGED)
+        return unpack(packed) if packed else ()
+
     def discard(self) -> None:
         """Remove what this run has kept."""
         for tag in self._kept:
             self.client.images.remove(tag, force=True)
+
+
+def pack(things: Iterable[Managed]) -> str:
+    """As a label's value: the engine would read quotes, backslashes and dollars in it as its own."""
+    text = json.dumps([asdict(one) for one in things], separators=(",", ":"))
+    return base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpack(packed: str) -> tuple[Managed, ...]:
+    """What ``pack`` packed."""
+    return tuple(Managed(**one) for one in json.loads(zlib.decompress(base64.urlsafe_b64decode(packed))))
 
 
 def _content(project: Project) -> str:

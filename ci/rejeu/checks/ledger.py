@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from rejeu.judge.waivers import Waived
 from rejeu.results import Assertion
 from rejeu.values import Finding
 
 # Concluded only where it is not so.
 ENDED = "the cell ended in order"
 
+# From findings and the name of their assertion to what is left of them, and what the matrix accepts.
+Waive = Callable[[Iterable[Finding], str], tuple[Iterable[Finding], Iterable[Waived]]]
+
+
+def _waive_nothing(findings: Iterable[Finding], _assertion: str) -> tuple[Iterable[Finding], Iterable[Waived]]:
+    return findings, ()
+
 
 class Ledger:
     """Holds the names that a cell must conclude. What is left when the cell ends cannot have passed."""
 
-    def __init__(self, names: Sequence[str], *, strict: bool) -> None:
+    def __init__(self, names: Iterable[str], *, strict: bool, waive: Waive = _waive_nothing) -> None:
         self.pending = list(names)
         self._strict = strict
+        self._waive = waive
         self._since = time.monotonic()
         self.assertions: list[Assertion] = []
 
     def judge(self, name: str, findings: Iterable[Finding]) -> bool:
         """Conclude ``name``; True where it passed. Its time is what passed since the one before."""
         now = time.monotonic()
-        assertion = Assertion.judged(name, findings, strict=self._strict, seconds=now - self._since)
+        kept, waived = self._waive(findings, name)
+        assertion = Assertion.judged(name, kept, strict=self._strict, seconds=now - self._since, waived=waived)
         self._conclude(assertion)
         self._since = now
         return assertion.status == "passed"

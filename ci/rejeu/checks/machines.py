@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from rejeu.ansible.playbook import PlaybookRun, connection_inventory, run
+from rejeu.ansible.playbook import PlaybookRun, Steps, connection_inventory, run
 from rejeu.context import Context
+from rejeu.evidence import write_compressed
 from rejeu.matrix import ProbeSpec, Tunnel
 from rejeu.observe.probes import Probe
+from rejeu.observe.snapshot import Snapshot, take
 from rejeu.plan import Cell, tags_of
 from rejeu.processes import check_interrupted
 from rejeu.secrets import public_key
 from rejeu.targets.container import NEIGHBOUR, ContainerTarget, SystemdTarget
+from rejeu.targets.engine import Network
 from rejeu.targets.target import Target
 from rejeu.values import Vantage
 
@@ -26,10 +29,12 @@ SETTLE_S = 1.0
 
 @dataclass(frozen=True)
 class Machines:
-    """A cell's target and neighbour, running, and the folder that its evidence goes to."""
+    """A cell's target, made from ``image``, and its neighbour, both running; ``folder`` is for its evidence."""
 
     context: Context
     cell: Cell
+    image: str
+    network: Network
     target: SystemdTarget
     neighbour: ContainerTarget
     folder: Path
@@ -39,12 +44,18 @@ class Machines:
     def at(self, vantage: Vantage) -> Target:
         return self.target if vantage is Vantage.TARGET else self.neighbour
 
-    def play(self, step: str, label: str) -> PlaybookRun:
+    def play(self, step: str, label: str, *, check: bool = False, steps: Steps | None = None) -> PlaybookRun:
         """Run one step of a state (a tag, or the whole site) on the target, as an operator would."""
-        return self.play_tags(tags_of(step), label)
+        return self.play_tags(tags_of(step), label, check=check, steps=steps)
 
     def play_tags(
-        self, tags: tuple[str, ...], label: str, *, skip_tags: tuple[str, ...] = (), check: bool = False
+        self,
+        tags: tuple[str, ...],
+        label: str,
+        *,
+        skip_tags: tuple[str, ...] = (),
+        check: bool = False,
+        steps: Steps | None = None,
     ) -> PlaybookRun:
         report = self.context.report
         report(self.cell.name, label)
@@ -57,7 +68,27 @@ class Machines:
             skip_tags=skip_tags,
             check=check,
             on_task=lambda task: report(self.cell.name, f"{label}: {task}"),
+            steps=steps,
         )
+
+    def snapshot(self, label: str, since: Snapshot | None = None) -> Snapshot:
+        """What the target shows now; kept as evidence. ``since`` is the snapshot that it will be compared with."""
+        self.context.report(self.cell.name, f"snapshot {label}")
+        snapshot = take(self.target, self.context.key, since.end_ns // 1000 if since else None)
+        write_compressed(self.folder / f"{label}.snapshot", snapshot.to_bytes())
+        return snapshot
+
+    @contextmanager
+    def another_life(self) -> Iterator[Machines]:
+        """A new target made from the same image, in place of this one and with its name and address: what two lives
+        differ in is not where they were lived. It is removed at the end."""
+        self.target.stop()
+        target = SystemdTarget(self.context.engine, self.image, name=self.target.name, network=self.network)
+        try:
+            target.start()
+            yield replace(self, target=target)
+        finally:
+            target.stop()
 
     def settle(self) -> None:
         """Until systemd has no job left, and for the settling time after that."""
@@ -138,7 +169,7 @@ def open_machines(context: Context, cell: Cell, image: str, *, keep: bool, last_
                 context.project,
                 {"ansible_connection": connection_plugin(), "ansible_host": name, "ansible_user": "root"},
             )
-            yield Machines(context, cell, target, neighbour, folder, connection, last_attempt)
+            yield Machines(context, cell, image, network, target, neighbour, folder, connection, last_attempt)
         finally:
             if not keep:
                 target.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,26 +13,29 @@ from rejeu.checks.kernel import unapplied
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.errors import HarnessError
-from rejeu.evidence import write_compressed
 from rejeu.judge import availability
-from rejeu.judge.attribution import attribute
-from rejeu.judge.background import fired_timers, separate, triggered_units
+from rejeu.judge.attribution import attribute, followed, to_findings
+from rejeu.judge.background import Writers, fired_timers, separate, triggered_units
 from rejeu.judge.changes import compare
 from rejeu.observe.probes import Probe, ProbeSession, write_samples
-from rejeu.observe.snapshot import Snapshot, take
+from rejeu.observe.snapshot import Snapshot
+from rejeu.observe.writes import WriteSession, write_writes
 from rejeu.plan import State, standing
 from rejeu.processes import check_interrupted
-from rejeu.values import Change, Facet, Finding, Kind, TaskRun, Vantage
+from rejeu.values import Change, Facet, Finding, Kind, TaskRun, Vantage, Write
 
 # How long the target is watched with nothing run on it. What moves by itself mostly does so within seconds (a
 # checkpoint, a statistics file); what is slower than that is rarer than a replay is long.
 CONTROL_S = 3.0
 _ANSWER_DEADLINE_S = 60.0
+# Two snapshots tell the target's clock to well within this.
+_JUMP_NS = 2_000_000_000
 
 
 class Disturbed(HarnessError):
     """Something else happened while the target was judged, so the cell is run again: a calendar timer elapsed, whose
-    work would be blamed on the replay, or the machine stood still, so that a failed probe proves nothing."""
+    work would be blamed on the replay, the target's clock jumped, so that no time on it says which task was running, or
+    the machine stood still, so that a failed probe proves nothing."""
 
 
 @dataclass
@@ -39,13 +43,19 @@ class Observed:
     """What a cell ran and saw, beside its verdict: for the evidence, and for people.
 
     ``background`` moved without being held against anyone; ``missing`` are facets whose tool the target lacks;
-    ``unapplied`` are kernel settings that it declares and cannot have.
+    ``unapplied`` are kernel settings that it declares and cannot have; ``notes`` are all else that a reader of the
+    verdict must know.
     """
 
     plays: list[PlaybookRun] = field(default_factory=list)
     background: list[Change] = field(default_factory=list)
     missing: dict[Facet, str] = field(default_factory=dict)
     unapplied: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 @dataclass
@@ -56,15 +66,17 @@ class Watch:
     probes: Sequence[Probe]
     data: tuple[str, ...]
     session: ProbeSession
+    watcher: WriteSession
     observed: Observed
     control: list[Change] = field(default_factory=list)
     ticking: tuple[str, ...] = ()
+    writes: list[Write] = field(default_factory=list)
+    _clock_ns: int | None = None
+    _jumped: bool = False
 
     def snapshot(self, label: str, since: Snapshot | None = None) -> Snapshot:
-        self.machines.context.report(self.machines.cell.name, f"snapshot {label}")
-        since_us = since.end_ns // 1000 if since else None
-        snapshot = take(self.machines.target, self.machines.context.key, since_us)
-        write_compressed(self.machines.folder / f"{label}.snapshot", snapshot.to_bytes())
+        snapshot = self.machines.snapshot(label, since)
+        self._see_clock(snapshot)
         self.observed.missing.update(snapshot.missing)
         return snapshot
 
@@ -77,15 +89,43 @@ class Watch:
         self.ticking = fired_timers(before, after)
         return after
 
-    def moved(self, before: Snapshot, after: Snapshot) -> list[Change]:
-        """What changed from ``before`` to ``after`` for real; the rest goes to the observed background."""
+    def moved(self, before: Snapshot, after: Snapshot, runs: Sequence[TaskRun] = ()) -> list[Change]:
+        """What changed from ``before`` to ``after`` for real; the rest goes to the observed background. ``runs`` are
+        the tasks that ran in between."""
         fired = fired_timers(before, after)
         # One that ticks all the time will tick in the next attempt too, and what it does was in the control window.
         if set(fired) - set(self.ticking) and not self.machines.last_attempt:
             raise Disturbed(f"timer {', '.join(fired)} elapsed while the target was judged")
-        real, background = separate(compare(before, after), self.control, self.data, triggered_units(after, fired))
+        writers = self._writers(before, after, runs)
+        triggered = triggered_units(after, fired)
+        real, background = separate(compare(before, after), self.control, self.data, triggered, writers)
         self.observed.background += background
         return real
+
+    def findings(self, changes: Sequence[Change], runs: Sequence[TaskRun]) -> list[Finding]:
+        """A finding for each of ``changes`` (from ``moved``), with the one among ``runs`` that made it where that can
+        be told."""
+        return to_findings(changes, () if self._jumped else runs, self.writes)
+
+    def _writers(self, before: Snapshot, after: Snapshot, runs: Sequence[TaskRun]) -> Writers | None:
+        writes = self.watcher.between(before.end_ns, after.end_ns)
+        if writes is None:
+            reason = self.watcher.unknown or "there were too many at once"
+            self.observed.note(f"who writes which file is not known, only when: {reason}")
+            return None
+        writes = followed(writes, after.files, self.watcher.mounts)
+        self.writes += writes
+        return Writers.of(writes, before.end_ns, runs)
+
+    def _see_clock(self, snapshot: Snapshot) -> None:
+        was_ns, self._clock_ns = self._clock_ns, snapshot.end_ns - time.monotonic_ns()
+        if was_ns is None or abs(self._clock_ns - was_ns) < _JUMP_NS:
+            return
+        said = f"the target's clock jumped by {(self._clock_ns - was_ns) / 1e9:+.1f} s while it was judged"
+        if not self.machines.last_attempt:
+            raise Disturbed(said)
+        self._jumped = True
+        self.observed.note(f"{said}: no finding can name its task")
 
     def asked(self, domains: Sequence[str]) -> list[Probe]:
         """The probes of ``domains``."""
@@ -118,11 +158,15 @@ def watch(machines: Machines, state: State, observed: Observed) -> Iterator[Watc
     probes = [machines.probe(name, spec) for name in domains for spec in matrix.domains[name].probes]
     data = tuple(path for name in domains for path in matrix.domains[name].data)
     machines.context.report(machines.cell.name, "waiting for the probes")
-    with ProbeSession.start({vantage: machines.at(vantage) for vantage in Vantage}, probes) as session:
+    with (
+        WriteSession.start(machines.target) as watcher,
+        ProbeSession.start({vantage: machines.at(vantage) for vantage in Vantage}, probes) as session,
+    ):
         session.wait_answering(_ANSWER_DEADLINE_S)
         observed.unapplied = unapplied(machines.target)
-        yield Watch(machines, probes, data, session, observed)
+        yield Watch(machines, probes, data, session, watcher, observed)
         check_interrupted()
+        write_writes(machines.folder / "writes.jsonl", watcher.stop())
         write_samples(machines.folder / "probes.jsonl", session.stop())
 
 

@@ -2,54 +2,171 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rejeu.judge.describe import describe
-from rejeu.values import Change, Finding, How, TaskRun, TaskStatus
+from rejeu.observe.snapshot import FileEntry
+from rejeu.values import Change, Facet, Finding, How, Kind, TaskRun, TaskStatus, Write
 
-# The kernel stamps files with its last tick: up to 10 ms (HZ=100) before the write.
+# The kernel stamps files and processes with its last tick: up to 10 ms (HZ=100) before.
 TICK_NS = 10_000_000
 
-# These run on the controller alone.
+# The kinds that a write makes. A new mode or a deletion is none.
+WRITTEN = frozenset({Kind.CONTENT, Kind.CREATED, Kind.REWRITTEN})
+
+# These run on the controller alone, or only look at how an earlier task's job is doing.
 _NEVER_ON_TARGET = {
-    *("add_host", "assert", "debug", "fail", "group_by", "import_playbook", "import_role", "import_tasks"),
-    *(
-        "include_role",
-        "include_tasks",
-        "include_vars",
-        "meta",
-        "pause",
-        "set_fact",
-        "set_stats",
-        "validate_argument_spec",
-    ),
+    *("add_host", "assert", "async_status", "debug", "fail", "group_by", "import_playbook", "import_role"),
+    *("import_tasks", "include_role", "include_tasks", "include_vars", "meta", "pause", "set_fact", "set_stats"),
+    "validate_argument_spec",
 }
 # These run on the target and only look, though a local fact may be a script that writes.
 _READ_ONLY = {
     *("gather_facts", "getent", "package_facts", "ping", "service_facts", "setup", "slurp", "stat"),
     *("find", "wait_for", "wait_for_connection", "mount_facts"),
 }
+_CONTROLLER = ("localhost", "127.0.0.1", "::1")
 
 
-def attribute(change: Change, runs: Sequence[TaskRun], tick_ns: int = TICK_NS, offset_ns: int = 0) -> TaskRun | None:
-    """The task that made ``change``, or None. ``offset_ns`` is the target's clock minus the controller's.
+@dataclass(frozen=True)
+class Blame:
+    """The task that made a change, how that is known, the item that it was at, and others that wrote there too."""
 
-    A change with a time belongs to the task whose window, begun one tick early, holds it. Where several windows do:
-    one that can write before one that only reads; one that said ``changed`` before one that did not; and then the
-    earlier, because windows overlap by that tick alone and no task writes within a tick of its start: its module has
-    to be sent first. A change without a time belongs to the only task that said ``changed``, if there is just one.
+    run: TaskRun
+    how: How
+    item: str = ""
+    others: tuple[TaskRun, ...] = ()
+
+
+def blame(
+    change: Change, runs: Sequence[TaskRun], writes: Iterable[Write] = (), tick_ns: int = TICK_NS, offset_ns: int = 0
+) -> Blame | None:
+    """Who made ``change``, or None where that cannot be told. ``offset_ns`` is the target's clock minus the
+    controller's.
+
+    A file that one of the run's processes wrote belongs to the task that launched it, the first if several tasks did.
+    Any other change with a time belongs to the task whose window, begun one tick early, holds it. Where several
+    windows do: one that can write before one that only reads; one that said ``changed`` before one that did not; and
+    then the earlier, because windows overlap by that tick alone and no task writes within a tick of its start: its
+    module has to be sent first. A change without a time belongs to a task only where no other reached the target.
     """
     possible = [run for run in runs if _reaches_target(run)]
-    if change.at_ns is None:
-        changed = [run for run in possible if run.status is TaskStatus.CHANGED]
-        return changed[0] if len(changed) == 1 else None
-    at_ns = change.at_ns - offset_ns
-    holding = [run for run in possible if run.start_ns - tick_ns <= at_ns <= run.end_ns]
-    return min(holding, key=_suspicion, default=None)
+
+    def at(target_ns: int) -> TaskRun | None:
+        ns = target_ns - offset_ns
+        return min(
+            (run for run in possible if run.start_ns - tick_ns <= ns <= run.end_ns), key=_suspicion, default=None
+        )
+
+    wrote = _writers(change, writes, at, min((run.start_ns for run in possible), default=0) - tick_ns + offset_ns)
+    if wrote:
+        (first, moment_ns, how), *others = wrote
+        return Blame(first, how, _item(first, moment_ns - offset_ns), tuple(run for run, _, _ in others))
+    if change.at_ns is not None:
+        run = at(change.at_ns)
+        return Blame(run, How.WINDOW, _item(run, change.at_ns - offset_ns)) if run else None
+    able = [run for run in possible if _short(run.task.action) not in _READ_ONLY]
+    return Blame(able[0], How.WINDOW) if len(able) == 1 else None
+
+
+def attribute(
+    change: Change, runs: Sequence[TaskRun], writes: Iterable[Write] = (), tick_ns: int = TICK_NS, offset_ns: int = 0
+) -> TaskRun | None:
+    """The task alone that ``blame`` names."""
+    found = blame(change, runs, writes, tick_ns, offset_ns)
+    return found.run if found else None
+
+
+def to_findings(
+    changes: Sequence[Change],
+    runs: Sequence[TaskRun],
+    writes: Sequence[Write] = (),
+    tick_ns: int = TICK_NS,
+    offset_ns: int = 0,
+) -> list[Finding]:
+    """A finding for each change, in their order, with its task where one can be named."""
+    paths = by_path(writes)
+    findings = []
+    for change in changes:
+        found = blame(change, runs, paths.get(change.subject, ()), tick_ns, offset_ns)
+        findings.append(
+            Finding(
+                kind=change.kind,
+                subject=change.subject,
+                message=describe(change, found.run if found else None) + (_more(found) if found else ""),
+                facet=change.facet,
+                diff=change.diff,
+                run=found.run if found else None,
+                how=found.how if found else None,
+            )
+        )
+    return findings
+
+
+def by_path(writes: Iterable[Write]) -> dict[str, list[Write]]:
+    paths: dict[str, list[Write]] = {}
+    for write in writes:
+        paths.setdefault(write.path, []).append(write)
+    return paths
+
+
+def followed(writes: Sequence[Write], files: Mapping[str, FileEntry], mounts: Sequence[str]) -> list[Write]:
+    """``writes``, and once more under its final path each whose file has been renamed since, or had another path where
+    it was written (a service may have a view of its own). An inode has its number on its own mount only."""
+    inodes = {write.inode for write in writes if write.inode is not None}
+    paths: dict[tuple[int, str], list[str]] = {}
+    for path, entry in files.items():
+        if entry.inode in inodes and entry.type == "file":
+            paths.setdefault((entry.inode, _mount(path, mounts)), []).append(path)
+    return [
+        *writes,
+        *(
+            replace(write, path=path)
+            for write in writes
+            if write.inode is not None
+            for path in paths.get((write.inode, _mount(write.path, mounts)), ())
+            if path != write.path
+        ),
+    ]
+
+
+def _mount(path: str, mounts: Sequence[str]) -> str:
+    holding = (mount for mount in mounts if path.startswith(f"{mount.rstrip('/')}/"))
+    return max(holding, key=len, default="/")
+
+
+def _writers(
+    change: Change, writes: Iterable[Write], at: Callable[[int], TaskRun | None], began_ns: int
+) -> list[tuple[TaskRun, int, How]]:
+    """The tasks that wrote a file, in the order of their first writes, when that was, and how it is known."""
+    if change.facet is not Facet.FILES or change.kind not in WRITTEN:
+        return []
+    here = sorted((write for write in writes if write.path == change.subject), key=lambda write: write.at_ns)
+    services_write = any(write.unit for write in here)
+    found: list[tuple[TaskRun, int, How]] = []
+    for write in here:
+        launched_ns = write.launched_ns
+        if launched_ns is None:
+            # An unknown writer may have been a service's helper.
+            run, moment_ns, how = None if services_write else at(write.at_ns), write.at_ns, How.WINDOW
+        elif launched_ns < began_ns:
+            continue  # it was there before the run
+        else:
+            run, moment_ns, how = at(launched_ns), launched_ns, How.WRITER
+            if run is None and not write.unit:
+                run, moment_ns = at(write.at_ns), write.at_ns
+        if run is not None and all(run is not other for other, _, _ in found):
+            found.append((run, moment_ns, how))
+    return found
 
 
 def _reaches_target(run: TaskRun) -> bool:
-    return run.status is not TaskStatus.SKIPPED and _short(run.task.action) not in _NEVER_ON_TARGET
+    return (
+        run.status is not TaskStatus.SKIPPED
+        and _short(run.task.action) not in _NEVER_ON_TARGET
+        and (run.delegated or run.host) not in _CONTROLLER
+    )
 
 
 def _suspicion(run: TaskRun) -> tuple[bool, bool, int]:
@@ -61,23 +178,15 @@ def _short(action: str) -> str:
     return action.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
 
 
-def to_findings(
-    changes: Sequence[Change], runs: Sequence[TaskRun], tick_ns: int = TICK_NS, offset_ns: int = 0
-) -> list[Finding]:
-    """A finding for each change, in their order, with its task where one can be named."""
-    findings = []
-    for change in changes:
-        run = attribute(change, runs, tick_ns, offset_ns)
-        by_window = run is not None and change.at_ns is not None
-        findings.append(
-            Finding(
-                kind=change.kind,
-                subject=change.subject,
-                message=describe(change, run),
-                facet=change.facet,
-                diff=change.diff,
-                run=run,
-                how=How.WINDOW if by_window else None,
-            )
+def _item(run: TaskRun, at_ns: int) -> str:
+    """The item of a loop that the task was at."""
+    return next((label for label, end_ns in run.items if at_ns <= end_ns), "")
+
+
+def _more(found: Blame) -> str:
+    said = f", at item {found.item}" if found.item else ""
+    if found.others:
+        said += "; also written by " + ", ".join(
+            f'"{run.task.name}" ({run.task.path}:{run.task.line})' for run in found.others
         )
-    return findings
+    return said

@@ -1,15 +1,26 @@
-"""What moved by itself: in the control window too, by a timer, in a service's own data, or on every machine."""
+"""What moved by itself: in the control window too, by a timer, by a daemon, in a service's own data, or on every
+machine."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from rejeu.judge.attribution import TICK_NS, WRITTEN, by_path
 from rejeu.judge.tolerated import covers, tolerated
 from rejeu.observe.snapshot import Snapshot
-from rejeu.values import Change, Facet, Kind
+from rejeu.values import Change, Facet, Kind, TaskRun, Write
+
+# What a daemon writes here, a task may have told it to: `ALTER SYSTEM`, `hostnamectl`, `loginctl enable-linger`.
+_CONFIGURATION = ("/etc", "/usr", "/boot", "/opt", "/root", "/home", "/srv", "/var/lib/systemd")
+_CONFIGURATION_SUFFIXES = (
+    *(".conf", ".cfg", ".cnf", ".ini", ".yaml", ".yml", ".json", ".toml", ".xml", ".local", ".env", ".rules"),
+    *(".service", ".socket", ".timer", ".mount", ".path", ".target", ".network", ".netdev", ".link"),
+)
 
 
 class Separated(NamedTuple):
@@ -28,16 +39,69 @@ _GROUPS: dict[Kind, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Writers:
+    """Who wrote which path, and in which directory, in a window that began at ``began_ns`` (the target's clock)."""
+
+    paths: Mapping[str, Sequence[Write]]
+    directories: Mapping[str, Sequence[Write]]
+    began_ns: int
+    runs: Sequence[TaskRun] = ()
+
+    @classmethod
+    def of(cls, writes: Sequence[Write], began_ns: int, runs: Sequence[TaskRun] = ()) -> Writers:
+        parents = [replace(write, path=str(PurePosixPath(write.path).parent)) for write in writes]
+        return cls(by_path(writes), by_path(parents), began_ns, runs)
+
+    def are_bystanders(self, change: Change, triggered: Collection[str]) -> bool:
+        """Whether all who wrote there had been running before, or were started by a timer."""
+        writes = self._of(change)
+        known = [write for write in writes if write.launched_ns is not None]
+        # The helpers of a service are often too short-lived to be known.
+        strangers = [write for write in writes if write.launched_ns is None]
+        return (
+            bool(known)
+            and all(write.unit in triggered or self._is_bystander(write, change) for write in known)
+            and not any(self._is_in_a_task(write.at_ns) for write in strangers)
+        )
+
+    def include_the_run(self, change: Change) -> bool:
+        return any(write.unit == "" and (write.launched_ns or 0) >= self.began_ns for write in self._of(change))
+
+    def _of(self, change: Change) -> Sequence[Write]:
+        if change.facet is not Facet.FILES:
+            return ()
+        if change.kind is Kind.TOUCHED:
+            return [*self.paths.get(change.subject, ()), *self.directories.get(change.subject, ())]
+        return self.paths.get(change.subject, ()) if change.kind in WRITTEN else ()
+
+    def _is_bystander(self, write: Write, change: Change) -> bool:
+        was_there = write.launched_ns is not None and write.launched_ns < self.began_ns
+        return was_there and not (is_configuration(change.subject) and self._is_in_a_task(write.at_ns))
+
+    def _is_in_a_task(self, at_ns: int) -> bool:
+        return not self.runs or any(run.start_ns - TICK_NS <= at_ns <= run.end_ns for run in self.runs)
+
+
+def is_configuration(path: str) -> bool:
+    """Whether a file says what is to be, by its place or its name, rather than what has been."""
+    return path.endswith(_CONFIGURATION_SUFFIXES) or any(path.startswith(f"{place}/") for place in _CONFIGURATION)
+
+
 def separate(
     changes: Sequence[Change],
     control: Sequence[Change] = (),
     data: Sequence[str] = (),
     triggered: Collection[str] = (),
+    writers: Writers | None = None,
 ) -> Separated:
     """``control`` is what moved with nothing run, ``data`` the patterns of services' own files, ``triggered`` the
-    units that a timer started meanwhile."""
-    moving = {_trace(change) for change in control}
+    units that a timer started meanwhile, ``writers`` who wrote, where the target's kernel told."""
     stems = {re.split(r"[@.]", unit)[0] for unit in triggered}
+    by_others = _by_others(changes, triggered, writers) if writers else set()
+    moving = {_trace(change) for change in control}
+    # What a service makes under ever new names it also removes, and the kernel tells nobody who did that.
+    replaced = {_trace(change) for change in changes if change.kind is Kind.CREATED and change.subject in by_others}
 
     def is_background(change: Change) -> bool:
         if change.facet is Facet.UNITS and change.subject in triggered and change.kind is not Kind.METADATA:
@@ -46,7 +110,14 @@ def separate(
         is_data = change.kind is not Kind.METADATA and covers(change, data)
         if change.facet is Facet.FILES and (is_data or _runs_with(change.subject, stems)):
             return True
-        return _trace(change) in moving or tolerated(change) is not None
+        if change.facet is Facet.FILES and change.kind is not Kind.METADATA and change.subject in by_others:
+            return True
+        if change.kind is Kind.DELETED and _trace(change) in replaced:
+            return True
+        # That something moves by itself is no excuse where a task is known to have written too.
+        if _trace(change) in moving and not (writers and writers.include_the_run(change)):
+            return True
+        return tolerated(change) is not None
 
     parts = Separated([], [])
     for change in changes:
@@ -54,12 +125,22 @@ def separate(
     return parts
 
 
+def _by_others(changes: Sequence[Change], triggered: Collection[str], writers: Writers) -> set[str]:
+    """The paths that only bystanders wrote, with the new directories that hold nothing else."""
+    found = {change.subject for change in changes if writers.are_bystanders(change, triggered)}
+    created = {change.subject for change in changes if change.facet is Facet.FILES and change.kind is Kind.CREATED}
+    ancestors = {path: {str(parent) for parent in PurePosixPath(path).parents} & created for path in created}
+    directories = {parent for parents in ancestors.values() for parent in parents}
+    others = Counter(parent for path in created - directories - found for parent in ancestors[path])
+    return found | {directory for directory in directories if not others[directory]}
+
+
 def _trace(change: Change) -> tuple[str, str, str]:
     """What two windows have in common when the same thing moves by itself in both. A file that comes and goes has a
     new number or random name each time."""
     group = _GROUPS.get(change.kind, str(change.kind))
     subject = change.subject
-    if group == "came or went" and change.facet is Facet.FILES:
+    if group == _GROUPS[Kind.DELETED] and change.facet is Facet.FILES:
         directory, _, name = subject.rpartition("/")
         subject = f"{directory}/{re.sub(r'[0-9a-fA-F]{6,}|[0-9]+', '#', name)}"
     return change.facet, group, subject

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
+from rejeu.errors import HarnessError
 from rejeu.judge.items import compare_items
 from rejeu.observe.snapshot import ITEM_FACETS, FileEntry, Job, Package, Snapshot, Socket, Unit
 from rejeu.values import Change, Facet, Kind
@@ -14,16 +15,21 @@ UP = "active"
 
 
 def compare(before: Snapshot, after: Snapshot) -> list[Change]:
-    """The changes from ``before`` to ``after``, sorted by facet, subject and kind.
+    """The changes from ``before`` to ``after``, sorted by facet, subject and kind. HarnessError where the target's
+    clock was set in between: nothing that it dates can be told from what came before then.
 
     ``after`` has to be taken with the end of ``before`` as ``since_us``: reloads are read from its journal. A file
     whose content and metadata are both different gives two changes.
     """
+    if before.boot == after.boot and before.end and after.begin and before.end.jumped_ns(after.begin):
+        jumped_s = before.end.jumped_ns(after.begin) / 1e9
+        raise HarnessError(f"the target's clock was set by {jumped_s:+.1f} s between two snapshots; run again")
+    units = list(_units(before, after))
     changes = [
         *_files(before, after),
         *_packages(before, after),
-        *_units(before, after),
-        *_sockets(before, after),
+        *units,
+        *_sockets(before, after, {change.subject for change in units if change.kind is not Kind.METADATA}),
         *_tables(before, after),
         *(
             change
@@ -122,6 +128,10 @@ def _metadata(old: FileEntry, new: FileEntry) -> str:
     ]
     if old.type == new.type:
         pairs += [("link", str(old.link), str(new.link)), ("device", str(old.rdev), str(new.rdev))]
+    pairs += [
+        ("ACL", old.acl or "none", new.acl or "none"),
+        ("capabilities", old.capabilities or "none", new.capabilities or "none"),
+    ]
     said = [f"{name} {was} -> {now}" for name, was, now in pairs if was != now]
     return ", ".join(said + ["extended attributes"] * (old.xattrs != new.xattrs))
 
@@ -229,22 +239,42 @@ def _life(old: Unit | None, new: Unit | None, jobs: list[Job]) -> tuple[Kind, st
 # Sockets and firewall
 
 
-def _sockets(before: Snapshot, after: Snapshot) -> Iterator[Change]:
+def _sockets(before: Snapshot, after: Snapshot, disturbed: Set[str]) -> Iterator[Change]:
     old, new = _by_endpoint(before.sockets), _by_endpoint(after.sockets)
     for endpoint in old.keys() | new.keys():
-        was, now = old.get(endpoint), new.get(endpoint)
-        if was == now:
-            continue
-        detail = "opened" if was is None else "closed" if now is None else f"process {was} -> {now}"
-        yield Change(Facet.SOCKETS, Kind.RUNTIME, f"{endpoint} {now or was}", detail)
+        was, now = old.get(endpoint, []), new.get(endpoint, [])
+        before_them, them = _processes(was), _processes(now)
+        if before_them != them:
+            detail = "opened" if not was else "closed" if not now else f"process {before_them} -> {them}"
+            yield Change(Facet.SOCKETS, Kind.RUNTIME, f"{endpoint} {them or before_them}", detail)
+        elif _opened_again(was, now) and not _explained(was + now, disturbed):
+            yield Change(Facet.SOCKETS, Kind.REBUILT, f"{endpoint} {them}", "closed and opened again")
 
 
-def _by_endpoint(sockets: tuple[Socket, ...]) -> dict[str, str]:
+def _opened_again(was: list[Socket], now: list[Socket]) -> bool:
+    """None of several is the same any more: workers of one service come and go."""
+    return {socket.inode for socket in was}.isdisjoint(socket.inode for socket in now)
+
+
+def _explained(sockets: list[Socket], disturbed: Set[str]) -> bool:
+    """Whether a unit that was disturbed implies that these were opened again."""
+    if any(socket.process == "?" for socket in sockets):
+        return bool(disturbed)  # whose they are cannot be seen: it may be any
+    if any(socket.process == "systemd" for socket in sockets):
+        return any(unit.endswith(".socket") for unit in disturbed)
+    return not disturbed.isdisjoint(socket.unit for socket in sockets)
+
+
+def _by_endpoint(sockets: tuple[Socket, ...]) -> dict[str, list[Socket]]:
     """Several sockets may share an endpoint (SO_REUSEPORT)."""
-    processes: dict[str, set[str]] = {}
+    found: dict[str, list[Socket]] = {}
     for socket in sockets:
-        processes.setdefault(socket.endpoint, set()).add(socket.process)
-    return {endpoint: "+".join(sorted(names)) for endpoint, names in processes.items()}
+        found.setdefault(socket.endpoint, []).append(socket)
+    return found
+
+
+def _processes(sockets: list[Socket]) -> str:
+    return "+".join(sorted({socket.process for socket in sockets}))
 
 
 def _tables(before: Snapshot, after: Snapshot) -> Iterator[Change]:

@@ -51,6 +51,12 @@ BUILT_IN = (
             for path in (".ansible{,_async}", ".ansible/tmp", ".ansible/tmp/**", ".ansible_async/**")
         ),
     ),
+    Toleration(
+        "where everybody's temporary files come and go, Ansible's modules among them",
+        Facet.FILES,
+        ("/{tmp,var/tmp}",),
+        frozenset({Kind.TOUCHED}),
+    ),
     Toleration("sudo's time stamps", Facet.FILES, ("/run/sudo/ts/**",)),
     Toleration(
         "lists, caches and locks of apt and dpkg; packages are a facet of their own",

@@ -27,6 +27,10 @@ MAX_SAMPLES = 300_000
 PATIENCE_S = 10.0
 
 
+class Silent(HarnessError):
+    """A probe never answered: to most checks a target that cannot be judged, and to some a finding."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """A service that must answer, and the place that it is asked from.
@@ -143,7 +147,7 @@ class ProbeSession:
     def wait_answering(self, deadline_s: float) -> None:
         """Wait until every probe answers: three times in a row from now, once where it is asked seldom.
 
-        Raises HarnessError naming a probe that does not, and its last result, after ``deadline_s`` seconds.
+        Raises Silent naming a probe that does not, and its last result, after ``deadline_s`` seconds.
         """
         wanted = {
             (probe.id, way): IN_A_ROW if period * IN_A_ROW < 1 else 1
@@ -162,7 +166,7 @@ class ProbeSession:
                 key = silent()[0]
                 last = self._last.get(key)
                 said = f"{last.result} {last.detail}".strip() if last else "no sample"
-                raise HarnessError(
+                raise Silent(
                     f"probe {key[0]} ({self._probes[key[0]].label}, {key[1]}): silent for {deadline_s:g} s, "
                     f"last result: {said}; see that its domain starts the service, or correct the probe"
                 )

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import io
 import json
+import sys
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from rejeu.errors import HarnessError
 from rejeu.targets.target import Target
 from rejeu.values import Facet
 
-Row = list[Any]
 T = TypeVar("T")
+
+# A clock that is disciplined is slewed by 0.05 % at most; what is set further than this misplaces what happens.
+_STEP_NS = 50_000_000
+_SLEW = 1000
+# How a shell and a container engine say that they found no such program.
+_NO_PROGRAM = (126, 127)
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """A path. ``digest`` (regular files) is keyed: it means nothing outside its run. ``text`` is there for small
-    world-readable files only. ``xattrs`` digests the extended attributes: ACLs and capabilities are two of them."""
+    world-readable files only. ``acl`` and ``capabilities`` are text; ``xattrs`` is a keyed digest of the other
+    extended attributes."""
 
     path: str
     type: str
@@ -37,6 +47,8 @@ class FileEntry:
     link: str | None = None
     rdev: int | None = None
     text: str | None = None
+    acl: str | None = None
+    capabilities: str | None = None
     xattrs: str | None = None
 
 
@@ -93,10 +105,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Socket:
+    """A listening socket, the process that holds it, and the unit of that, empty where it has none. A socket that was
+    closed and opened again has another ``inode``."""
+
     protocol: str
     address: str
     port: int
     process: str
+    unit: str = ""
+    inode: int = 0
 
     @property
     def endpoint(self) -> str:
@@ -106,7 +123,8 @@ class Socket:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """An nftables table. ``name`` has its family (``inet platform``); ``text`` is without counters and handles."""
+    """A table of rules, or an IP set. ``name`` has its family (``inet platform``); ``text`` is without counters.
+    ``handles`` are the kernel's own numbers, which a rebuild draws anew; iptables' legacy tables have none."""
 
     name: str
     text: str
@@ -131,9 +149,26 @@ ITEM_FACETS = (
 )
 
 
+class Clocks(NamedTuple):
+    """The wall clock (Unix nanoseconds) and the time since the boot at one moment."""
+
+    wall_ns: int
+    uptime_ns: int
+
+    def jumped_ns(self, later: Clocks) -> int:
+        """How much further the wall clock went than time did: what it was set by, give or take its slewing."""
+        passed_ns = later.uptime_ns - self.uptime_ns
+        went_ns = later.wall_ns - self.wall_ns
+        return went_ns - passed_ns if abs(went_ns - passed_ns) > _STEP_NS + passed_ns // _SLEW else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """``begin_ns`` and ``end_ns`` are the target's clock. ``missing`` says which facets have no tool there."""
+    """``begin_ns`` and ``end_ns`` are the target's clock. ``missing`` says which facets have no tool there.
+
+    ``boot`` tells one boot of the kernel from another, and ``begin`` and ``end`` tell whether the clock can be
+    trusted; they are None in a snapshot that no target gave.
+    """
 
     begin_ns: int
     end_ns: int
@@ -145,69 +180,119 @@ class Snapshot:
     tables: Mapping[str, Table]
     missing: Mapping[Facet, str]
     items: Mapping[Facet, Mapping[str, Item]] = field(default_factory=dict)
-
-    @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Snapshot:
-        def rows(facet: str, make: Callable[..., T]) -> list[T]:
-            return [make(*row) for row in wire.get(facet, ())]
-
-        packages = rows("packages", Package)
-        units = [_with_tuple(Unit, row, "triggered_by") for row in wire.get("units", ())]
-        tables = [_with_tuple(Table, row, "handles") for row in wire.get("firewall", ())]
-        return cls(
-            begin_ns=wire["begin_ns"],
-            end_ns=wire["end_ns"],
-            files={entry.path: entry for entry in rows("files", FileEntry)},
-            packages={f"{package.name}:{package.architecture}": package for package in packages},
-            units={unit.name: unit for unit in units},
-            jobs=tuple(rows("jobs", Job)),
-            sockets=tuple(rows("sockets", Socket)),
-            tables={table.name: table for table in tables},
-            missing={Facet(facet): reason for facet, reason in wire["missing"].items()},
-            items={facet: {item.name: item for item in rows(facet, Item)} for facet in ITEM_FACETS if facet in wire},
-        )
+    boot: str = ""
+    begin: Clocks | None = None
+    end: Clocks | None = None
 
     def to_bytes(self) -> bytes:
-        """The snapshot as JSON, for the evidence: in a form that a search for secrets can read."""
-        wire: dict[str, Any] = {
-            "begin_ns": self.begin_ns,
-            "end_ns": self.end_ns,
-            "files": _to_rows(self.files.values()),
-            "packages": _to_rows(self.packages.values()),
-            "units": _to_rows(self.units.values()),
-            "jobs": _to_rows(self.jobs),
-            "sockets": _to_rows(self.sockets),
-            "firewall": _to_rows(self.tables.values()),
-            **{str(facet): _to_rows(items.values()) for facet, items in self.items.items()},
-            "missing": self.missing,
-            "failed": {},
-        }
-        return json.dumps(wire).encode()
+        """The snapshot as JSON lines, for the evidence: in a form that a search for secrets can read."""
+        return b"".join(json.dumps(line).encode() + b"\n" for line in self._lines())
+
+    def _lines(self) -> Iterator[Any]:
+        yield {"boot": self.boot, "begin": self.begin or (self.begin_ns, 0)}
+        kept: list[tuple[str, Iterable[Any]]] = [
+            *(("files", self.files.values()), ("packages", self.packages.values()), ("units", self.units.values())),
+            *(("jobs", self.jobs), ("sockets", self.sockets), ("firewall", self.tables.values())),
+            *((facet, items.values()) for facet, items in self.items.items()),
+        ]
+        for name, values in kept:
+            for value in values:
+                yield [name, *(getattr(value, one.name) for one in fields(value))]
+        yield {"end": self.end or (self.end_ns, 0), "missing": self.missing, "failed": {}}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Snapshot:
         """Read what ``to_bytes`` wrote."""
-        return cls.from_wire(json.loads(data))
+        return cls.from_lines(data.splitlines())
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[bytes]) -> Snapshot:
+        """Read an answer of the agent. HarnessError where it is none, or a facet is there and could not be read."""
+        rows: defaultdict[str, list[Any]] = defaultdict(list)
+        ends: dict[str, Any] = {}
+        for line in lines:
+            read = json.loads(line)
+            if isinstance(read, dict):
+                ends |= read
+            else:
+                rows[read[0]].append(_READ.get(read[0], Item)(*read[1:]))
+        if ends["failed"]:
+            why = "; ".join(f"{facet}: {reason}" for facet, reason in ends["failed"].items())
+            raise HarnessError(f"a snapshot is incomplete: {why}")
+        begin, end = Clocks(*ends["begin"]), Clocks(*ends["end"])
+        return cls(
+            begin_ns=begin.wall_ns,
+            end_ns=end.wall_ns,
+            files={entry.path: entry for entry in rows["files"]},
+            packages={f"{package.name}:{package.architecture}": package for package in rows["packages"]},
+            units={unit.name: unit for unit in rows["units"]},
+            jobs=tuple(rows["jobs"]),
+            sockets=tuple(rows["sockets"]),
+            tables={table.name: table for table in rows["firewall"]},
+            missing={Facet(facet): reason for facet, reason in ends["missing"].items()},
+            items={facet: {item.name: item for item in rows[facet]} for facet in ITEM_FACETS if facet in rows},
+            boot=ends["boot"],
+            begin=begin if begin.uptime_ns else None,
+            end=end if end.uptime_ns else None,
+        )
 
 
-def _with_tuple(make: Callable[..., T], row: Row, name: str) -> T:
+def _file(path: str, type: str, *columns: Any) -> FileEntry:
+    return FileEntry(path, sys.intern(type), *columns)
+
+
+def _with_tuples(make: Callable[..., T], *names: str) -> Callable[..., T]:
     """JSON has no tuples."""
-    at = [one.name for one in fields(make)].index(name)  # type: ignore[arg-type]
-    return make(*row[:at], tuple(row[at]), *row[at + 1 :])
+    at = [number for number, one in enumerate(fields(make)) if one.name in names]  # type: ignore[arg-type]
+
+    def made(*columns: Any) -> T:
+        row = list(columns)
+        for number in at:
+            row[number] = tuple(row[number])
+        return make(*row)
+
+    return made
 
 
-def _to_rows(values: Iterable[Any]) -> list[Row]:
-    return [[getattr(value, one.name) for one in fields(value)] for value in values]
+# How the rows of each facet are read; all the others' are items.
+_READ: dict[str, Callable[..., Any]] = {
+    "files": _file,
+    "packages": Package,
+    "units": _with_tuples(Unit, "triggered_by", "reads"),
+    "jobs": Job,
+    "sockets": Socket,
+    "firewall": _with_tuples(Table, "handles"),
+}
+
+_AGENT = "rejeu.observe.agent"
+
+# Imports the sources in its argument under their own names, from memory.
+_LOADER = """
+import base64, importlib.abc, importlib.util, json, sys, zlib
+sources = json.loads(zlib.decompress(base64.b85decode(sys.argv[1])))
+class Sent(importlib.abc.InspectLoader, importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        return importlib.util.spec_from_loader(name, self) if name in sources else None
+    def is_package(self, name):
+        return not sources[name]
+    def get_source(self, name):
+        return sources[name]
+sys.meta_path.insert(0, Sent())
+from rejeu.observe.agent.main import main
+main()
+"""
 
 
 @cache
 def command() -> tuple[str, ...]:
-    """The argv that runs the agent on a target: its source is an argument, so nothing is written there."""
-    source = Path(__file__).with_name("agent.py").read_bytes()
-    packed = base64.b85encode(zlib.compress(source, 9)).decode()
-    code = f"import base64,zlib;exec(zlib.decompress(base64.b85decode('{packed}')))"
+    """The argv that runs the agent on a target: its sources are an argument, so nothing is written there."""
+    parts = _AGENT.split(".")
+    sources = {".".join(parts[: length + 1]): "" for length in range(len(parts))}
+    for path in sorted(Path(__file__).with_name("agent").glob("[!_]*.py")):
+        sources[f"{_AGENT}.{path.stem}"] = path.read_text()
+    packed = base64.b85encode(zlib.compress(json.dumps(sources).encode(), 9)).decode()
     # -B: an import must not leave byte code behind on the machine that is being watched.
-    return ("python3", "-I", "-B", "-X", "utf8", "-c", code)
+    return ("python3", "-I", "-B", "-X", "utf8", "-c", _LOADER, packed)
 
 
 def request(key: bytes, since_us: int | None = None, facets: Sequence[Facet] = tuple(Facet)) -> bytes:
@@ -218,22 +303,25 @@ def request(key: bytes, since_us: int | None = None, facets: Sequence[Facet] = t
 
 
 def parse(data: bytes) -> Snapshot:
-    """The agent's answer. HarnessError where it is no answer, or a facet is there and could not be read."""
+    """The agent's answer. HarnessError where it is no answer, a facet could not be read, or the clock was set."""
     try:
-        wire = json.loads(zlib.decompress(data))
-        failed = wire["failed"]
-        snapshot = Snapshot.from_wire(wire)
-    except (zlib.error, ValueError, KeyError, TypeError) as error:
+        with gzip.open(io.BytesIO(data)) as lines:
+            snapshot = Snapshot.from_lines(lines)
+    except (OSError, EOFError, zlib.error, ValueError, LookupError, TypeError) as error:
         raise HarnessError(f"a snapshot is not readable: {error!r}") from error
-    if failed:
-        why = "; ".join(f"{facet}: {reason}" for facet, reason in failed.items())
-        raise HarnessError(f"a snapshot is incomplete: {why}")
+    jumped_ns = snapshot.begin.jumped_ns(snapshot.end) if snapshot.begin and snapshot.end else 0
+    if jumped_ns:
+        raise HarnessError(f"the clock was set by {jumped_ns / 1e9:+.1f} s during a snapshot; run again")
     return snapshot
 
 
-def take(target: Target, key: bytes, since_us: int | None = None) -> Snapshot:
+def take(target: Target, key: bytes, since_us: int | None = None, facets: Sequence[Facet] = tuple(Facet)) -> Snapshot:
     """A snapshot of ``target``, in about a second. HarnessError, with the target's name, where it cannot be had."""
-    done = target.exec(command(), stdin=request(key, since_us))
+    done = target.exec(command(), stdin=request(key, since_us, facets))
+    if done.code in _NO_PROGRAM:
+        raise HarnessError(
+            f"{target.name}: python3 cannot be run there, and the observer needs it: install it on the target"
+        )
     if done.code:
         said = done.err.decode("utf-8", "replace").strip().splitlines()
         raise HarnessError(

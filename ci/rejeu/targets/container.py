@@ -169,14 +169,30 @@ class SystemdTarget(ContainerTarget):
             self._must_be_running()
         raise HarnessError(f"{self.name}: systemd is not idle after {_BOOT_DEADLINE_S} s: {state or 'no answer'}")
 
-    def commit(self, tag: str, labels: Mapping[str, str]) -> None:
-        """Stop cleanly, then keep the file system as image ``tag``."""
+    def shut_down(self) -> None:
+        """Stop as a server is stopped. Raises HarnessError where systemd had to be killed."""
         container = self.get_wrapped_container()
         container.stop(timeout=_STOP_DEADLINE_S)
         container.reload()
-        code = container.attrs["State"]["ExitCode"]
-        if code == _KILLED:
+        if container.attrs["State"]["ExitCode"] == _KILLED:
             raise HarnessError(f"{self.name}: systemd did not stop within {_STOP_DEADLINE_S} s")
+
+    def boot_again(self) -> None:
+        """Start what was shut down, and wait until it is up."""
+        check_interrupted()
+        try:
+            self.get_wrapped_container().start()
+        except DockerException as error:
+            raise HarnessError(f"{self.name}: the engine did not start it again: {_line(error)}") from None
+        self.wait_idle()
+
+    def life(self) -> str:
+        """When PID 1 began: another value after a reboot, and only then."""
+        return self.check(["cut", "-d", " ", "-f", "22", "/proc/1/stat"]).strip()
+
+    def commit(self, tag: str, labels: Mapping[str, str]) -> None:
+        """Keep the file system as image ``tag``. It has to be shut down: a database then needs no recovery."""
+        container = self.get_wrapped_container()
         repository, _, version = tag.partition(":")
         changes = [f"LABEL {key}={value}" for key, value in labels.items()]
         container.commit(repository=repository, tag=version, changes=changes)

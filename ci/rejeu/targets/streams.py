@@ -44,6 +44,7 @@ class ExecStream:
         out = b"".join(self._chunks())
         code = self._api.exec_inspect(self._id)["ExitCode"]
         self._response.close()
+        self._socket.close()
         return Completed(-1 if code is None else int(code), out, bytes(self._err))
 
     def _chunks(self) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from typing import Any
 
@@ -23,6 +24,8 @@ DOCUMENTATION = """
     description:
       - Writes when each task started and ended on each host, and what Ansible said of it.
       - Of arguments only those are told that say what a task manages, and no result, since either may hold a secret.
+      - Where REJEU_STEP is the number of an open socket, a byte is sent there for each start and end, and after an end
+        Ansible goes on only once a byte has come back, or nobody is there to send one.
     requirements:
       - the environment variable REJEU_EVENTS names the file
 """
@@ -40,10 +43,22 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self.disabled = path is None
         # Line buffered: whoever reads along sees a task as soon as it starts.
         self._file = open(path, "a", buffering=1) if path else None  # noqa: PTH123, SIM115
+        step = os.environ.get("REJEU_STEP")
+        self._step = socket.socket(fileno=int(step)) if path and step else None
 
     def _write(self, event: str, **fields: Any) -> None:
         if self._file:
             self._file.write(json.dumps({"event": event, "at_ns": time.time_ns(), **fields}) + "\n")
+
+    def _signal(self, *, wait: bool) -> None:
+        if self._step is None:
+            return
+        try:
+            self._step.sendall(b".")
+            if wait and not self._step.recv(1):
+                self._step = None
+        except ConnectionError:
+            self._step = None
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._write("play", name=play.get_name())
@@ -68,6 +83,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 "handler": isinstance(task, Handler),
             },
         )
+        self._signal(wait=False)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         self._end(result, "changed" if result.is_changed() else "ok")
@@ -90,6 +106,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             item=label,
             changed=result.is_changed(),
             managed=_managed(result),
+            **_delegated(result),
         )
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
@@ -103,7 +120,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             status=status,
             message=message,
             managed=_managed(result),
+            notified=status == "changed" and bool(_task(result).notify),
+            **_delegated(result),
         )
+        self._signal(wait=True)
 
     @staticmethod
     def _reason(result: Any) -> str:
@@ -119,8 +139,19 @@ def _host(result: Any) -> str:
     return str((result.host if hasattr(result, "host") else result._host).get_name())
 
 
+def _task(result: Any) -> Any:
+    return result.task if hasattr(result, "task") else result._task
+
+
 def _uuid(result: Any) -> str:
-    return str((result.task if hasattr(result, "task") else result._task)._uuid)
+    return str(_task(result)._uuid)
+
+
+def _delegated(result: Any) -> dict[str, str]:
+    where = _fields(result).get("_ansible_delegated_vars")
+    if not where:
+        return {}
+    return {"delegated": "localhost" if where.get("ansible_connection") == "local" else str(where["ansible_host"])}
 
 
 def _fields(result: Any) -> Any:

@@ -1,0 +1,118 @@
+"""YAML files that people write: read and validated, with the line of whatever is wrong in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from rejeu.errors import ConfigError
+
+Location = tuple[str | int, ...]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_every_key(cls, data: Any) -> Any:
+        """Before the fields are looked at: a mistyped key is told as such, not as one that is missing."""
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in data if isinstance(data, dict) else ():
+            if key not in known:
+                context = {"key": key, "known": ", ".join(known)}
+                raise PydanticCustomError("unknown_key", "unknown key; there are {known}", context)
+        return data
+
+
+Value = TypeVar("Value", bound=Model)
+
+
+@dataclass(frozen=True)
+class Document(Generic[Value]):
+    """A file and what it says. ``source`` knows the lines."""
+
+    path: Path
+    value: Value
+    source: Any
+
+    def error(self, location: Location, problem: str) -> ConfigError:
+        where = ".".join(map(str, location))
+        return ConfigError(f"{self.path}:{_line_of(self.source, location)}: {where}: {problem}")
+
+
+def load(path: Path, model: type[Value]) -> Document[Value]:
+    """Read and validate ``path``. Raises ConfigError with ``file:line`` and what was expected; FileNotFoundError."""
+    try:
+        source = YAML().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        # Of a key that is there twice, ruamel also prints both values.
+        problem = str(error.problem).partition(" with value ")[0]
+        raise ConfigError(f"{path}:{line}: not valid YAML: {problem}") from None
+    except YAMLError as error:  # a character that YAML does not allow
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    try:
+        return Document(path, model.model_validate(_plain(source)), source)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = (*first["loc"], first["ctx"]["key"]) if first["type"] == "unknown_key" else first["loc"]
+        line = _line_of(source, location)
+        where = ".".join(map(str, location)) or "the file"
+        raise ConfigError(f"{path}:{line}: {where}: {_expected(first)}") from None
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return node
+
+
+# Where pydantic speaks of Python's types, or of itself.
+_PLAINLY = {
+    "missing": "is missing",
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+}
+
+
+def _expected(error: Any) -> str:
+    if error["type"].startswith("date_"):
+        message = "must be a date, as in 2027-12-31"
+    else:
+        message = _PLAINLY.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
+    message = re.sub(r"^(Input|String|Tuple|List) should ", "must ", message).replace(" after validation", "")
+    given = error.get("input")
+    return f"{message} (found {given!r})" if isinstance(given, str | int | float) else message
+
+
+def _line_of(document: Any, location: tuple[str | int, ...]) -> int:
+    """The line of the innermost node of ``location`` that the file has (pydantic adds steps of its own)."""
+    line = 1
+    node: Any = document
+    for step in location:
+        try:
+            marks: Any = node.lc
+            line = (marks.item(step) if isinstance(node, list) else marks.key(step))[0] + 1
+            node = node[step]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line

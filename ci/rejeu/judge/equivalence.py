@@ -1,0 +1,72 @@
+"""What is different between two lives of a target: two machines made alike, or one before and after a reboot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+from rejeu.judge.changes import compare
+from rejeu.observe.snapshot import FileEntry, Snapshot, Socket, Unit
+from rejeu.values import Change
+
+# From here on the kernel chooses ports for those that ask for none.
+_CHOSEN_BY_THE_KERNEL = 32768
+
+
+def different(one: Snapshot, other: Snapshot) -> list[Change]:
+    """The changes that make ``other`` of ``one``. Numbers and times that no two lives share mean nothing here."""
+    one, other = _neutral(one), _neutral(other)
+    chosen = _chosen(one.sockets, other.sockets)
+    return compare(_without(one, chosen), _without(other, chosen))
+
+
+def _chosen(one: tuple[Socket, ...], other: tuple[Socket, ...]) -> set[Socket]:
+    """The sockets of which each life has as many, on ports that the kernel chose."""
+    unlike: dict[Socket, tuple[set[Socket], set[Socket]]] = defaultdict(lambda: (set(), set()))
+    for side, sockets in enumerate((set(one) - set(other), set(other) - set(one))):
+        for socket in sockets:
+            if socket.port >= _CHOSEN_BY_THE_KERNEL:
+                unlike[replace(socket, port=0)][side].add(socket)
+    return {socket for ours, theirs in unlike.values() if len(ours) == len(theirs) for socket in ours | theirs}
+
+
+def _without(snapshot: Snapshot, sockets: set[Socket]) -> Snapshot:
+    return replace(snapshot, sockets=tuple(socket for socket in snapshot.sockets if socket not in sockets))
+
+
+def _neutral(snapshot: Snapshot) -> Snapshot:
+    return replace(
+        snapshot,
+        begin=None,
+        end=None,
+        files={path: _neutral_file(entry) for path, entry in snapshot.files.items()},
+        units={name: _neutral_unit(unit) for name, unit in snapshot.units.items()},
+        jobs=(),
+        sockets=tuple(replace(socket, inode=0) for socket in snapshot.sockets),
+        tables={name: replace(table, handles=()) for name, table in snapshot.tables.items()},
+        items={
+            facet: {name: replace(item, identity="") for name, item in items.items()}
+            for facet, items in snapshot.items.items()
+        },
+    )
+
+
+def _neutral_file(entry: FileEntry) -> FileEntry:
+    size = 0 if entry.type == "directory" else entry.size
+    digest = entry.digest
+    if digest and " " in digest:  # it could not be read, and the reason may tell a time
+        digest = f"{size} bytes"
+    return replace(entry, size=size, digest=digest, inode=0, mtime_ns=0, ctime_ns=0)
+
+
+def _neutral_unit(unit: Unit) -> Unit:
+    return replace(
+        unit,
+        invocation="",
+        main_pid=0,
+        restarts=0,
+        started_ns=None,
+        changed_ns=None,
+        last_trigger="",
+        process_ns=None,
+    )

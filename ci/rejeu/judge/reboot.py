@@ -1,0 +1,44 @@
+"""What a reboot cost: what stood before it and does not stand after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from rejeu.judge.background import is_configuration, separate
+from rejeu.judge.describe import describe
+from rejeu.values import Change, Facet, Finding, Kind
+
+# A boot makes these anew.
+_VOLATILE = ("/run/", "/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written
+# Here services keep what they know, and a boot is when they write it. What they are told to do lies elsewhere.
+_KEPT_BY_SERVICES = ("/var/",)
+
+
+class Returned(NamedTuple):
+    lost: list[Finding]
+    background: list[Change]
+
+
+def judge_return(changes: Sequence[Change], data: Sequence[str]) -> Returned:
+    """``changes`` are those between the target before it went down and the same target up again, with all left out
+    that no two lives share. ``data`` are the patterns of services' own files."""
+    lasting = [change for change in changes if not f"{change.subject}/".startswith(_VOLATILE)]
+    real, background = separate(lasting, data=data)
+    lost = []
+    for change in real:
+        is_kept = change.facet is Facet.FILES and change.subject.startswith(_KEPT_BY_SERVICES)
+        if is_kept and not is_configuration(change.subject):
+            background.append(change)
+            continue
+        lost.append(
+            Finding(
+                Kind.LOST,
+                change.subject,
+                describe(replace(change, detail=f"{change.detail or change.kind}, after a reboot")),
+                facet=change.facet,
+                diff=change.diff,
+            )
+        )
+    return Returned(lost, background)

@@ -1,0 +1,91 @@
+"""What else may be wrong with a tagged run: it stops half-way, or is not content with what it has made. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from rejeu.ansible.events import Events
+from rejeu.judge.background import Writers
+from rejeu.judge.footprint import outside
+from rejeu.judge.patterns import matches
+from rejeu.judge.tolerated import covers, tolerated
+from rejeu.matrix import Matrix
+from rejeu.values import Change, Facet, Finding, Kind, PlannedTask, Write
+
+_NAMED = 3
+
+
+def judge_carried(tag: str, tasks: Iterable[PlannedTask]) -> list[Finding]:
+    """A documented tag that nothing carries: ``--tags`` ends well with it, and has done nothing."""
+    if any(tag in task.tags for task in tasks):
+        return []
+    return [Finding(Kind.SELECTION, tag, f"no task carries the tag `{tag}`, which the matrix documents")]
+
+
+def judge_halfway(tag: str, code: int, events: Events, changes: Sequence[Change]) -> list[Finding]:
+    """A failed run that had written already: the host is then in a state that no run meant."""
+    written = sorted({change.subject for change in changes if change.kind is not Kind.TOUCHED})
+    if code == 0 or not written:
+        return []
+    failed = events.failed[-1] if events.failed else None
+    at = f"at task `{failed.task.name}` ({failed.task.path}:{failed.task.line})" if failed else "outside its tasks"
+    what = ", ".join(written[:_NAMED]) + (f" and {len(written) - _NAMED} more" if len(written) > _NAMED else "")
+    things = "one thing" if len(written) == 1 else f"{len(written)} things"
+    said = f"`--tags {tag}` failed half-way, {at}, when it had changed {things}: {what}"
+    return [Finding(Kind.FAILED, tag, said, run=failed)]
+
+
+def intrusions(
+    matrix: Matrix, running: Collection[str], changes: Iterable[Change], writes: Sequence[Write], began_ns: int
+) -> list[Change]:
+    """What a run of the domains ``running`` did to the data of others: a service's writes to what it keeps are its own
+    business, but not those of the run's processes.
+
+    ``writes`` are all those of the window, which began at ``began_ns``. The kernel does not tell who deleted a file: it
+    was the run where no service wrote anything meanwhile among the same domain's data.
+    """
+    writers = Writers.of(writes, began_ns)
+    found = []
+    for change in changes:
+        whose = data_owners(matrix, change)
+        if not whose or set(whose) & set(running) or tolerated(change) or not outside(matrix, list(running), [change]):
+            continue
+        data = [path for name in whose for path in matrix.domains[name].data]
+        is_alive = any(write.unit != "" and matches(write.path, data) for write in writes)
+        if writers.include_the_run(change) or (change.kind is Kind.DELETED and not is_alive):
+            found.append(change)
+    return found
+
+
+def data_owners(matrix: Matrix, change: Change) -> tuple[str, ...]:
+    """The domains whose services keep this file."""
+    if change.facet is not Facet.FILES:
+        return ()
+    return tuple(name for name, domain in matrix.domains.items() if covers(change, domain.data))
+
+
+Thing = tuple[Facet | None, str]
+
+# After these something has another value; after the rest it was merely disturbed.
+_OF_VALUE = {Kind.CONTENT, Kind.METADATA, Kind.CREATED, Kind.DELETED, Kind.RUNTIME, Kind.STOPPED}
+
+
+def returned(first: Iterable[Change], second: Iterable[Change], across: Iterable[Change]) -> frozenset[Thing]:
+    """What changed in each of two steps, and is after both as it was before: ``across`` is what changed over both."""
+    return frozenset((_moved(first) & _moved(second)) - _moved(across))
+
+
+def _moved(changes: Iterable[Change]) -> set[Thing]:
+    return {(change.facet, change.subject) for change in changes if change.kind in _OF_VALUE}
+
+
+def judge_repeats(findings: Iterable[Finding], alternating: Collection[Thing]) -> list[Finding]:
+    """One finding for each thing that moved, however often it did."""
+    judged: dict[tuple[Facet | None, str, Kind], Finding] = {}
+    for finding in findings:
+        if (finding.facet, finding.subject) in alternating:
+            message = f"{finding.message}; it alternates from one run to the next"
+            finding = replace(finding, kind=Kind.ALTERNATING, message=message)
+        judged.setdefault((finding.facet, finding.subject, finding.kind), finding)
+    return list(judged.values())

@@ -1,0 +1,142 @@
+"""Drives the watcher on a target: who wrote which file there, and when."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Self
+
+from rejeu.targets.target import Stream, Target
+from rejeu.values import Write
+
+# A replay makes some hundreds of writes, an upgrade of a distribution some ten thousands. What is older is dropped.
+MAX_WRITES = 50_000
+# The watcher says how far it is ten times a second; the rest is for a machine under load.
+PATIENCE_S = 10.0
+
+
+class WriteSession:
+    """A watcher that runs from ``start`` to ``stop``. Leaving the context asks it to finish.
+
+    ``unknown`` says why nothing can be told of the writes from now on, and is empty while they can. ``mounts`` are
+    the mount points that it watches.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.unknown = ""
+        self.mounts: tuple[str, ...] = ()
+        self._stream = stream
+        self._writes: deque[tuple[int, Write]] = deque()
+        self._gone: set[int] = set()
+        self._upto_ns = 0
+        self._incomplete_ns = 0
+        self._asked_to_end = False
+        self._finished = False
+        self._news = threading.Condition()
+
+    @classmethod
+    def start(cls, target: Target) -> Self:
+        """Send the watcher to ``target``, and wait until it watches or has been refused."""
+        session = cls(target.stream(_command()))
+        threading.Thread(target=session._read, daemon=True).start()
+        with session._news:
+            if not session._news.wait_for(lambda: session.mounts or session.unknown, PATIENCE_S):
+                session.unknown = f"the watcher did not begin within {PATIENCE_S:g} s"
+        return session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def between(self, since_ns: int, until_ns: int) -> list[Write] | None:
+        """Every write in ``[since_ns, until_ns)`` (the target's clock), in order of arrival; one whose file was
+        renamed is there under each of its names. None where some are not known: then nothing follows from the rest.
+        """
+        with self._news:
+            told = self._news.wait_for(lambda: self.unknown or self._upto_ns >= until_ns, PATIENCE_S)
+            if self.unknown or not told or since_ns <= self._incomplete_ns:
+                return None
+            return [write for write in self._known() if since_ns <= write.at_ns < until_ns]
+
+    def stop(self) -> list[Write]:
+        """Ask the watcher to finish, and wait until it has; every write that is still remembered."""
+        self._close()
+        with self._news:
+            self._news.wait_for(lambda: self._finished, PATIENCE_S)
+            return list(self._known())
+
+    def _read(self) -> None:
+        why = "the watcher ended early"
+        try:
+            for line in self._stream.lines():
+                message = json.loads(line)
+                with self._news:
+                    self._take(message)
+                    self._news.notify_all()
+            errors = self._stream.result().err.decode(errors="replace").strip()
+            why = errors.splitlines()[-1] if errors else why
+        except Exception as error:  # told to whoever asks
+            why = f"{type(error).__name__}: {error}"
+        with self._news:
+            self._finished = True
+            if not self._asked_to_end:
+                self.unknown = self.unknown or why
+            self._news.notify_all()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "write" in message:
+            number, at_ns, path, inode, unit, launched_ns, program = message["write"]
+            self._add(number, Write(path, at_ns, unit, launched_ns, program, inode))
+        elif "renamed" in message:
+            number, path = message["renamed"]
+            write = next((write for known, write in reversed(self._writes) if known == number), None)
+            if write:
+                self._add(number, replace(write, path=path))
+        elif "gone" in message:
+            self._gone.update(message["gone"])
+        elif "upto" in message:
+            self._upto_ns = message["upto"]
+        elif "lost" in message:
+            self._incomplete_ns = max(self._incomplete_ns, message["lost"])
+        elif "watching" in message:
+            self.mounts = tuple(message["watching"])
+        else:
+            self.unknown = message["refused"]
+
+    def _add(self, number: int, write: Write) -> None:
+        if len(self._writes) == MAX_WRITES:
+            dropped, old = self._writes.popleft()
+            self._gone.discard(dropped)
+            self._incomplete_ns = max(self._incomplete_ns, old.at_ns)
+        self._writes.append((number, write))
+
+    def _known(self) -> Iterator[Write]:
+        """A file that is gone has left its inode to others."""
+        return (replace(write, inode=None) if number in self._gone else write for number, write in self._writes)
+
+    def _close(self) -> None:
+        self._asked_to_end = True
+        if not self._finished:
+            self._stream.close_stdin()
+
+
+def write_writes(path: Path, writes: Iterable[Write]) -> None:
+    """Writes as evidence: one JSON object a line."""
+    with path.open("w") as out:
+        out.writelines(json.dumps(asdict(write), separators=(",", ":")) + "\n" for write in writes)
+
+
+def _command() -> list[str]:
+    source = zlib.compress(Path(__file__).with_name("watcher.py").read_bytes(), 9)
+    packed = base64.b85encode(source).decode()
+    # -B: an import must not leave byte code behind on the machine that is being watched.
+    code = f"import base64,zlib;exec(zlib.decompress(base64.b85decode('{packed}')))"
+    return ["python3", "-I", "-B", "-X", "utf8", "-c", code]

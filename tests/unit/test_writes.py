@@ -1,0 +1,126 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from rejeu.observe import writes as writes_module
+from rejeu.observe.writes import WriteSession, write_writes
+from rejeu.targets.target import Completed, Stream
+from rejeu.values import Write
+
+
+class Script:
+    """A watcher that says what it is told to, and a target that it runs on."""
+
+    name = "here"
+    address = "127.0.0.1"
+
+    def __init__(self, *lines: dict[str, Any] | None, err: bytes = b"") -> None:
+        self.said: Queue[dict[str, Any] | None] = Queue()
+        self.err = err
+        self.say(*lines)
+
+    def say(self, *lines: dict[str, Any] | None) -> None:
+        for line in lines:
+            self.said.put(line)
+
+    def exec(self, argv: object, *, stdin: bytes = b"", user: str = "root") -> Completed:
+        raise NotImplementedError
+
+    def stream(self, argv: object, *, stdin: bytes = b"", user: str = "root") -> Stream:
+        return self
+
+    def lines(self) -> Iterator[bytes]:
+        while (line := self.said.get()) is not None:
+            yield json.dumps(line).encode()
+
+    def close_stdin(self) -> None:
+        self.say({"upto": 10**9}, None)
+
+    def result(self) -> Completed:
+        return Completed(0, b"", self.err)
+
+
+WATCHING = {"watching": ["/", "/run"]}
+
+
+def told(number: int, at: int, path: str = "/etc/motd", inode: int | None = 7) -> dict[str, Any]:
+    return {"write": [number, at, path, inode, "", at - 1, "sh"]}
+
+
+def write(at: int, path: str = "/etc/motd", inode: int | None = 7) -> Write:
+    return Write(path, at, "", at - 1, "sh", inode)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writes_module, "PATIENCE_S", 2.0)
+
+
+def test_writes_of_a_window_once_all_have_been_told() -> None:
+    script = Script(WATCHING, told(1, 10), told(2, 20), told(3, 30), {"upto": 29}, {"upto": 30})
+    with WriteSession.start(script) as session:
+        assert session.mounts == ("/", "/run")
+        assert session.between(10, 30) == [write(10), write(20)]
+        assert session.between(11, 20) == []
+        assert session.stop() == [write(10), write(20), write(30)]
+        assert not session.unknown
+
+
+def test_a_file_is_there_under_each_of_its_names_and_its_inode_until_it_is_gone() -> None:
+    script = Script(WATCHING, told(1, 10, "/etc/a.tmp"), told(2, 11, "/etc/b.tmp", 8), {"renamed": [1, "/etc/a"]})
+    script.say({"gone": [2]}, {"renamed": [9, "/etc/c"]}, {"upto": 50})
+    with WriteSession.start(script) as session:
+        assert session.between(0, 50) is None  # the time before the watch is not known
+        assert session.between(1, 50) == [write(10, "/etc/a.tmp"), write(11, "/etc/b.tmp", None), write(10, "/etc/a")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([{"refused": "not permitted"}], "not permitted"),
+        ([WATCHING, {"upto": 5}, None], "Killed"),
+        ([WATCHING, {"nonsense": 1}], "KeyError: 'refused'"),
+        ([None], "Killed"),
+    ],
+)
+def test_where_nothing_is_known_it_says_why(lines: list[dict[str, Any] | None], reason: str) -> None:
+    with WriteSession.start(Script(*lines, err=b"Traceback\nKilled\n")) as session:
+        assert session.between(1, 50) is None
+        assert session.unknown == reason
+
+
+def test_a_watcher_that_does_not_begin_or_falls_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writes_module, "PATIENCE_S", 0.05)
+    with WriteSession.start(Script()) as session:
+        assert session.unknown == "the watcher did not begin within 0.05 s"
+    with WriteSession.start(Script(WATCHING, {"upto": 49})) as session:
+        assert session.between(1, 50) is None
+        assert session.between(1, 49) == []
+
+
+def test_what_the_kernel_dropped_leaves_a_window_unknown() -> None:
+    script = Script(WATCHING, told(1, 10), {"lost": 20}, told(2, 30), {"upto": 50})
+    with WriteSession.start(script) as session:
+        assert session.between(10, 50) is None
+        assert session.between(10, 15) is None  # it was dropped before it was noticed
+        assert session.between(21, 50) == [write(30)]
+
+
+def test_only_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writes_module, "MAX_WRITES", 2)
+    script = Script(WATCHING, told(1, 10), told(2, 20), told(3, 30), {"upto": 50})
+    with WriteSession.start(script) as session:
+        assert session.between(5, 50) is None
+        assert session.between(11, 50) == [write(20), write(30)]
+
+
+def test_writes_as_evidence(tmp_path: Path) -> None:
+    path = tmp_path / "writes.jsonl"
+    written = [write(10), replace(write(20), unit=None, launched_ns=None)]
+    write_writes(path, written)
+    assert [Write(**json.loads(line)) for line in path.read_text().splitlines()] == written
