@@ -83,7 +83,8 @@ def _attempt(
         cold.conclude(ledger)
         ledger.skip((NO_LEAK,), cold.PROVED)
         return CellResult(cell, tuple(ledger.assertions), notes=(cold.PROVED,))
-    keep = context.options.keep and cell.check is not Check.CONVERGE
+    # Only what was judged on one target can be looked at afterwards.
+    keep = context.options.keep and cell.check not in (Check.CONVERGE, Check.HALFWAY)
     try:
         with open_machines(context, cell, image, keep=keep, last_attempt=last or keep) as machines:
             folder = machines.folder

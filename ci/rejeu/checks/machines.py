@@ -98,7 +98,8 @@ class Machines:
         check_interrupted()
 
     def enter_tunnel(self, tunnel: Tunnel) -> None:
-        """Bring the neighbour into the VPN. Its key goes in by standard input, not as an argument."""
+        """Bring the neighbour into the VPN, anew where it was there before: its sessions ended with the target's last
+        life. Its key goes in by standard input, not as an argument."""
         values = self.context.project.secrets.values
         configuration = "\n".join(
             [
@@ -113,7 +114,8 @@ class Machines:
             ]
         )
         script = (
-            "{ ip link add rejeu0 type wireguard 2>/dev/null || wireguard-go rejeu0 >/dev/null 2>&1; }"
+            "ip link delete rejeu0 2>/dev/null;"
+            " { ip link add rejeu0 type wireguard 2>/dev/null || wireguard-go rejeu0 >/dev/null 2>&1; }"
             " && wg setconf rejeu0 /dev/stdin"
             f" && ip address add {tunnel.peer_address}/32 dev rejeu0"
             " && ip link set rejeu0 up"

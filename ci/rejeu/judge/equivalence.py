@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from rejeu.values import Change
 
 # From here on the kernel chooses ports for those that ask for none.
 _CHOSEN_BY_THE_KERNEL = 32768
+# The engine's resolver inside a container takes other ports at each start, and writes them into the container's rules.
+_RESOLVER = re.compile(r"(\b127\.0\.0\.11(?: \w+ sport |:))\d+")
 
 
 def different(one: Snapshot, other: Snapshot) -> list[Change]:
@@ -43,7 +46,10 @@ def _neutral(snapshot: Snapshot) -> Snapshot:
         units={name: _neutral_unit(unit) for name, unit in snapshot.units.items()},
         jobs=(),
         sockets=tuple(replace(socket, inode=0) for socket in snapshot.sockets),
-        tables={name: replace(table, handles=()) for name, table in snapshot.tables.items()},
+        tables={
+            name: replace(table, handles=(), text=_RESOLVER.sub(r"\1", table.text))
+            for name, table in snapshot.tables.items()
+        },
         items={
             facet: {name: replace(item, identity="") for name, item in items.items()}
             for facet, items in snapshot.items.items()
@@ -53,10 +59,19 @@ def _neutral(snapshot: Snapshot) -> Snapshot:
 
 def _neutral_file(entry: FileEntry) -> FileEntry:
     size = 0 if entry.type == "directory" else entry.size
-    digest = entry.digest
-    if digest and " " in digest:  # it could not be read, and the reason may tell a time
+    digest, text = entry.digest, entry.text
+    if _is_of_the_moment(entry):
+        size, digest, text = 0, "", None
+    elif digest and " " in digest:  # it could not be read, and the reason may tell a time
         digest = f"{size} bytes"
-    return replace(entry, size=size, digest=digest, inode=0, mtime_ns=0, ctime_ns=0)
+    return replace(entry, size=size, digest=digest, text=text, inode=0, mtime_ns=0, ctime_ns=0)
+
+
+def _is_of_the_moment(entry: FileEntry) -> bool:
+    """What services keep in /run are numbers of processes and the like. Two lives have the same there by chance at
+    best. Configuration may be there, too."""
+    configures = entry.path.startswith("/run/systemd/") or ".d/" in entry.path
+    return entry.type == "file" and entry.path.startswith("/run/") and not configures
 
 
 def _neutral_unit(unit: Unit) -> Unit:
