@@ -20,7 +20,7 @@ Report = Callable[[str, str], None]
 
 
 class Step(StrEnum):
-    """What an idempotence cell does beside converging and replaying."""
+    """What a cell does beside converging and replaying, or beside running its tag once."""
 
     SETTLE = "settle"
     BASELINE = "baseline"
@@ -29,6 +29,8 @@ class Step(StrEnum):
     CHECK = "check"
     BISECT = "bisect"
     REBOOT = "reboot"
+    REPEATS = "repeats"
+    COMPLEMENT = "complement"
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_one_of_something_needs_no_brackets(folder: Path, matrix: Matrix) -> Non
         ('    append: "more\\n"', "", ":7: overlay.0: an edit has exactly one of append, prepend, replace, write"),
         ("file: tasks.yml", "file: ../tasks.yml", ":7: overlay.0: `file` stays inside"),
         ("check: idempotence", "check: idempotence\nsettled: true", ":1: the file: `settled` belongs to the check"),
-        ("check: idempotence", "check: static\nsteps: [check]", ":1: the file: `steps` belong to the check"),
+        ("check: idempotence", "check: static\nsteps: [check]", ":1: the file: `steps` belong to the checks"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(folder: Path, matrix: Matrix, old: str, new: str, said: str) -> None:

@@ -136,7 +136,7 @@ def _names(context: Context, cell: Cell) -> tuple[str, ...]:
         case Check.HALFWAY:
             names = halfway.ASSERTIONS
         case Check.ISOLATION:
-            names = isolation.ASSERTIONS
+            names = isolation.assertions(context.options.steps)
         case Check.COLD:
             names = cold.ASSERTIONS
         case _:

@@ -11,6 +11,7 @@ from rejeu.checks.drift import Injected
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
+from rejeu.context import Step
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.changes import compare
 from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive
@@ -35,19 +36,27 @@ COMPLEMENT = "without the tag everything else is repaired, and its own domain le
 ASSERTIONS = (SELECTS, SUCCEEDS, REPAIRS, UNTOUCHED, UNCHANGED, UNDISTURBED, AVAILABLE, RAN, REPEATS, COMPLEMENT)
 
 
+def assertions(steps: frozenset[Step]) -> tuple[str, ...]:
+    """What a cell must conclude."""
+    optional = {REPEATS: Step.REPEATS in steps, COMPLEMENT: Step.COMPLEMENT in steps}
+    return tuple(name for name in ASSERTIONS if optional.get(name, True))
+
+
 def check(
     machines: Machines, things: Sequence[Managed], planned: Sequence[PlannedTask], ledger: Ledger, observed: Observed
 ) -> None:
     """Judge one cell into ``ledger``. ``things`` is what the converge of the whole site managed."""
-    matrix, tag = machines.context.matrix, machines.cell.subject
+    matrix, tag, steps = machines.context.matrix, machines.cell.subject, machines.context.options.steps
     ledger.judge(SELECTS, judge_carried(tag, planned) + judge_plan(matrix, tag, planned))
     with watch(machines, (SITE,), observed) as watching:
         isolation = _Isolation(watching, ledger)
         isolation.inject(things)
         try:
             if isolation.judge_tagged():
-                isolation.judge_repeats()
-                isolation.judge_complement()
+                if Step.REPEATS in steps:
+                    isolation.judge_repeats()
+                if Step.COMPLEMENT in steps:
+                    isolation.judge_complement()
             else:
                 ledger.skip((REPEATS, COMPLEMENT), "the tagged run failed")
         finally:

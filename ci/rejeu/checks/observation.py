@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,14 +27,11 @@ from rejeu.values import Change, Facet, Finding, Kind, TaskRun, Vantage, Write
 # checkpoint, a statistics file); what is slower than that is rarer than a replay is long.
 CONTROL_S = 3.0
 _ANSWER_DEADLINE_S = 60.0
-# Two snapshots tell the target's clock to well within this.
-_JUMP_NS = 2_000_000_000
 
 
 class Disturbed(HarnessError):
     """Something else happened while the target was judged, so the cell is run again: a calendar timer elapsed, whose
-    work would be blamed on the replay, the target's clock jumped, so that no time on it says which task was running, or
-    the machine stood still, so that a failed probe proves nothing."""
+    work would be blamed on the replay, or the machine stood still, so that a failed probe proves nothing."""
 
 
 @dataclass
@@ -71,12 +67,9 @@ class Watch:
     control: list[Change] = field(default_factory=list)
     ticking: tuple[str, ...] = ()
     writes: list[Write] = field(default_factory=list)
-    _clock_ns: int | None = None
-    _jumped: bool = False
 
     def snapshot(self, label: str, since: Snapshot | None = None) -> Snapshot:
         snapshot = self.machines.snapshot(label, since)
-        self._see_clock(snapshot)
         self.observed.missing.update(snapshot.missing)
         return snapshot
 
@@ -105,7 +98,7 @@ class Watch:
     def findings(self, changes: Sequence[Change], runs: Sequence[TaskRun]) -> list[Finding]:
         """A finding for each of ``changes`` (from ``moved``), with the one among ``runs`` that made it where that can
         be told."""
-        return to_findings(changes, () if self._jumped else runs, self.writes)
+        return to_findings(changes, runs, self.writes)
 
     def _writers(self, before: Snapshot, after: Snapshot, runs: Sequence[TaskRun]) -> Writers | None:
         writes = self.watcher.between(before.end_ns, after.end_ns)
@@ -116,16 +109,6 @@ class Watch:
         writes = followed(writes, after.files, self.watcher.mounts)
         self.writes += writes
         return Writers.of(writes, before.end_ns, runs)
-
-    def _see_clock(self, snapshot: Snapshot) -> None:
-        was_ns, self._clock_ns = self._clock_ns, snapshot.end_ns - time.monotonic_ns()
-        if was_ns is None or abs(self._clock_ns - was_ns) < _JUMP_NS:
-            return
-        said = f"the target's clock jumped by {(self._clock_ns - was_ns) / 1e9:+.1f} s while it was judged"
-        if not self.machines.last_attempt:
-            raise Disturbed(said)
-        self._jumped = True
-        self.observed.note(f"{said}: no finding can name its task")
 
     def asked(self, domains: Sequence[str]) -> list[Probe]:
         """The probes of ``domains``."""

@@ -93,8 +93,8 @@ class Expectation(Model):
 
 
 class Fault(Model):
-    """``domain`` is the domain or family that is run. An idempotence fault is judged with its control window, and with
-    the further ``steps`` that it needs. ``settled`` has the faulty playbook converge whole before a tag is run.
+    """``domain`` is the domain or family that is run. An idempotence fault is judged with its control window, an
+    isolation fault by one run of its tag, and each by the further ``steps`` that it needs. ``settled`` has the faulty playbook converge whole before a tag is run.
 
     ``changed_rule`` is what a grep for ``changed=`` in the replay's recap is known to say of it.
     """
@@ -114,8 +114,8 @@ class Fault(Model):
 
     @model_validator(mode="after")
     def _asks_what_its_check_can_do(self) -> Self:
-        if self.steps and self.check != "idempotence":
-            raise ValueError("`steps` belong to the check `idempotence`")
+        if self.steps and self.check not in ("idempotence", "tags-isolation"):
+            raise ValueError("`steps` belong to the checks `idempotence` and `tags-isolation`")
         if self.settled and self.check != "tags-isolation":
             raise ValueError("`settled` belongs to the check `tags-isolation`")
         return self

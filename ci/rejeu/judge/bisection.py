@@ -45,7 +45,7 @@ def _movers(finding: Finding, steps: Sequence[Step]) -> list[TaskRun]:
         [run for run, _ in inside],
     ):
         if choice:
-            return list(dict.fromkeys(choice))
+            return list({run.task.uuid: run for run in choice}.values())
     return []
 
 
