@@ -148,10 +148,10 @@ class Session:
             cleanup.callback(layers.discard)
 
         def work(job: schedule.Job, leave: schedule.Leave) -> None:
-            if job.cell is not None:
-                result = run_cell(context, layers, planned.tasks, job.cell, leave)
-            else:
+            if job.cell is None:
                 result = converge_layer(context, layers, job.target, job.state)
+            else:
+                result = self._run_cell(context, layers, planned, job.cell, leave)
             self._conclude(result, runs, lock, progress)
 
         def abort() -> None:
@@ -161,9 +161,18 @@ class Session:
         def stands(target: str, state: tuple[str, ...]) -> bool:
             return layers.find(target, images[target], state) is not None
 
-        jobs = schedule.jobs(cells, stands, cells_leave_states=not self.options.keep)
+        jobs = schedule.jobs(cells, stands, cells_leave_states=self._cells_leave_states)
         schedule.run(jobs, work, workers, abort)
         self._conclude(hostside.playbooks(self.check, layers), runs, lock, progress)
+
+    @property
+    def _cells_leave_states(self) -> bool:
+        return not self.options.keep
+
+    def _run_cell(
+        self, context: Context, layers: Layers, planned: Plan, cell: Cell, leave: schedule.Leave
+    ) -> CellResult:
+        return run_cell(context, layers, planned.tasks, cell, leave)
 
     def _context(
         self, engine: Engine, project: Project, runs: RunFolder, images: Mapping[str, str], progress: Progress

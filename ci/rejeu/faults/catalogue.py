@@ -94,7 +94,8 @@ class Expectation(Model):
 
 class Fault(Model):
     """``domain`` is the domain or family that is run. An idempotence fault is judged with its control window, an
-    isolation fault by one run of its tag, and each by the further ``steps`` that it needs. ``settled`` has the faulty playbook converge whole before a tag is run.
+    isolation fault by one run of its tag, and each by the further ``steps`` that it needs. ``settled`` has the faulty
+    playbook converge whole before a tag is run.
 
     ``changed_rule`` is what a grep for ``changed=`` in the replay's recap is known to say of it.
     """

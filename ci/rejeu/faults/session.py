@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,12 +12,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from rejeu import hostside, junit, schedule
+from rejeu import junit, schedule
 from rejeu.ansible.planned import Plan
 from rejeu.ansible.playbook import Project
-from rejeu.checks.cells import converge_layer
 from rejeu.checks.layers import Layers
-from rejeu.context import Options
+from rejeu.context import Context, Options
 from rejeu.documents import Document
 from rejeu.evidence import RunFolder
 from rejeu.faults import report
@@ -26,10 +24,9 @@ from rejeu.faults.catalogue import Fault
 from rejeu.faults.trial import STEPS, Trial, faulty_project, of_clean, of_fault, try_clean, try_fault
 from rejeu.faults.verdict import Outcome, totals
 from rejeu.matrix import Matrix
-from rejeu.plan import Cell, Check, State
-from rejeu.processes import interrupt_all
+from rejeu.plan import Cell, Check
 from rejeu.progress import Progress
-from rejeu.results import Assertion, CellResult, ExitCode, exit_code
+from rejeu.results import CellResult, ExitCode, exit_code
 from rejeu.secrets import redact
 from rejeu.session import Session
 from rejeu.summary import summarise
@@ -44,6 +41,7 @@ class FaultSession(Session):
     as_json: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
     clean: list[CellResult] = field(default_factory=list)
+    projects: dict[str, Project] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -80,45 +78,27 @@ class FaultSession(Session):
         workers: int,
     ) -> None:
         copies = runs.path / "playbooks"
-        projects = {name: faulty_project(project, fault, copies / name) for name, fault in self.faults.items()}
-        images, refusals = self._images(engine, runs, progress)
-        lock = threading.Lock()
-        for cell in self.cells:
-            if cell.target in refusals:
-                skipped = Assertion.skipped("the target can be had", refusals[cell.target])
-                self._conclude(CellResult(cell, (skipped,)), runs, lock, progress)
-        trials = {cell.name: cell for cell in self.cells if isinstance(cell, Trial) and cell.target in images}
-        if not trials:
-            return
-        context = self._context(engine, project, runs, images, progress)
-        layers = Layers.of(engine.client, project)
-        if project.secrets.origin == "committed":
-            cleanup.callback(layers.discard)
+        # All of them before the first is tried: one whose overlay does not fit stops the run at once.
+        self.projects = {name: faulty_project(project, fault, copies / name) for name, fault in self.faults.items()}
+        super()._judge(engine, project, runs, planned, progress, cleanup, workers)
 
-        def work(job: schedule.Job, leave: schedule.Leave) -> None:
-            trial = trials.get(job.name)
-            if trial is None:
-                self._conclude(converge_layer(context, layers, job.target, job.state), runs, lock, progress)
-            elif trial.fault is None:
-                result = try_clean(context, layers, trial)
-                self.clean.append(result)
-                self._conclude(result, runs, lock, progress)
-            else:
-                outcome = try_fault(context, layers, trial, trial.fault, projects[trial.fault.id])
-                self.outcomes.append(outcome)
-                self._conclude(report.verdict(trial, outcome), runs, lock, progress)
+    @property
+    def _cells_leave_states(self) -> bool:
+        """A faulty trial must leave none, and a clean one starts from the converged domain."""
+        return False
 
-        def abort() -> None:
-            interrupt_all()
-            engine.remove_run()
-
-        def stands(target: str, state: State) -> bool:
-            return layers.find(target, images[target], state) is not None
-
-        # No trial of this run leaves a state: a faulty one must not, and a clean one starts from the converged domain.
-        jobs = schedule.jobs(list(trials.values()), stands, cells_leave_states=False)
-        schedule.run(jobs, work, workers, abort)
-        self._conclude(hostside.playbooks(self.check, layers), runs, lock, progress)
+    def _run_cell(
+        self, context: Context, layers: Layers, planned: Plan, cell: Cell, leave: schedule.Leave
+    ) -> CellResult:
+        if not isinstance(cell, Trial):
+            return super()._run_cell(context, layers, planned, cell, leave)
+        if cell.fault is None:
+            result = try_clean(context, layers, cell)
+            self.clean.append(result)
+            return result
+        outcome = try_fault(context, layers, cell, cell.fault, self.projects[cell.fault.id])
+        self.outcomes.append(outcome)
+        return report.verdict(cell, outcome)
 
     def _finish(self, runs: RunFolder, values: Mapping[str, str]) -> int:
         outcomes = sorted(self.outcomes, key=lambda one: (one.target, one.fault.id))
