@@ -79,15 +79,20 @@ def check(
     if baseline is not None and _measures(cell, steps):
         _judge_footprint(machines, baseline, converge, ledger)
     with watch(machines, cell.reaches, observed) as watching:
-        last = _on_the_first_boot(watching, baseline, converge, ledger)
-    machines.target.shut_down()
-    wanted = (cell.target, cell.reaches) in machines.context.awaited and not machines.context.options.keep
-    if wanted and not layers.find(cell.target, image, cell.reaches):
+        replays, last = _on_the_first_boot(watching, baseline, converge, ledger)
+    is_awaited = (cell.target, cell.reaches) in machines.context.awaited and not machines.context.options.keep
+    is_wanted = is_awaited and not layers.find(cell.target, image, cell.reaches)
+    life = machines.target.life()
+    if is_wanted or Step.REBOOT in steps:
+        machines.target.shut_down()
+    if is_wanted:
         machines.context.report(cell.name, "keeping the state")
         layers.keep(machines.target, cell.target, image, cell.reaches, converge.events.runs)
         leave()
     if Step.REBOOT in steps:
-        _judge_reboot(machines, last, ledger, observed)
+        machines.context.report(cell.name, "reboot")
+        machines.target.boot_again(life)
+        _judge_reboot(machines, replays, last, ledger, observed)
 
 
 def _measures(cell: Cell, steps: frozenset[Step]) -> bool:
@@ -104,8 +109,10 @@ def _judge_footprint(machines: Machines, baseline: Snapshot, converge: PlaybookR
     ledger.judge(DECLARED, judge_declared(matrix, cell.subject, measured))
 
 
-def _on_the_first_boot(watching: Watch, baseline: Snapshot | None, converge: PlaybookRun, ledger: Ledger) -> Snapshot:
-    """Judge all that needs no reboot, and return what then stands."""
+def _on_the_first_boot(
+    watching: Watch, baseline: Snapshot | None, converge: PlaybookRun, ledger: Ledger
+) -> tuple[Replays, Snapshot]:
+    """Judge all that needs no reboot, and return the replays and what then stands."""
     context = watching.machines.context
     steps = context.options.steps
     replays = Replays()
@@ -126,7 +133,7 @@ def _on_the_first_boot(watching: Watch, baseline: Snapshot | None, converge: Pla
         ledger.judge(FRESH, judge_stale(baseline, before, context.matrix, runs))
     if Step.CHECK in steps:
         before = _judge_check_mode(watching, before, play, ledger)
-    return before
+    return replays, before
 
 
 def _judge_check_mode(watching: Watch, before: Snapshot, replay: PlaybookRun, ledger: Ledger) -> Snapshot:
@@ -143,12 +150,10 @@ def _judge_check_mode(watching: Watch, before: Snapshot, replay: PlaybookRun, le
     return after
 
 
-def _judge_reboot(machines: Machines, before: Snapshot, ledger: Ledger, observed: Observed) -> None:
-    """Start the target again: what stood must come back, and a replay must find nothing to do."""
-    machines.context.report(machines.cell.name, "reboot")
-    machines.target.boot_again()
+def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger: Ledger, observed: Observed) -> None:
+    """The target has booted again: what stood must have come back, and a replay must find nothing to do."""
     machines.settle()
-    replays = Replays()
+    replays = Replays(touches=earlier.touches)
     with watch(machines, machines.cell.reaches, observed) as watching:
         booted = watching.snapshot("booted")
         lost, background = judge_return(different(before, booted), watching.data)

@@ -17,7 +17,7 @@ from rejeu.values import Change, Facet, Finding, Kind
 
 @dataclass
 class Replays:
-    """What replays found, by what they are asked."""
+    """What replays found, by what they are asked. ``touches`` are those of the newest: the next may repeat them."""
 
     reported: list[Finding] = field(default_factory=list)
     state: list[Finding] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Replays:
     outages: list[Finding] = field(default_factory=list)
     empty: list[Finding] = field(default_factory=list)
     stalls: list[str] = field(default_factory=list)
-    _touches: list[Change] = field(default_factory=list)
+    touches: list[Change] = field(default_factory=list)
 
     @property
     def findings(self) -> list[Finding]:
@@ -58,8 +58,8 @@ class Replays:
         cell, context = machines.cell, machines.context
         runs = play.events.runs
         changes = watching.moved(before, after, runs)
-        changes += repeated_touches(self._touches, changes)
-        self._touches = [change for change in changes if change.kind is Kind.TOUCHED]
+        changes += repeated_touches(self.touches, changes)
+        self.touches = [change for change in changes if change.kind is Kind.TOUCHED]
         findings = watching.findings([change for change in changes if change.kind is not Kind.TOUCHED], runs)
         self.units += [finding for finding in findings if finding.facet is Facet.UNITS]
         self.state += [finding for finding in findings if finding.facet is not Facet.UNITS]

@@ -25,7 +25,8 @@ testcontainers_config.ryuk_disabled = True
 HOSTNAME = "node"
 _BOOT = (Path(__file__).parent / "boot.sh").read_text()
 _BOOT_DEADLINE_S = 60
-_STOP_DEADLINE_S = 60
+# systemd itself gives a service that is slow to stop 90 s, and kills it then.
+_STOP_DEADLINE_S = 100
 _KILLED = 137
 
 
@@ -177,14 +178,16 @@ class SystemdTarget(ContainerTarget):
         if container.attrs["State"]["ExitCode"] == _KILLED:
             raise HarnessError(f"{self.name}: systemd did not stop within {_STOP_DEADLINE_S} s")
 
-    def boot_again(self) -> None:
-        """Start what was shut down, and wait until it is up."""
+    def boot_again(self, life: str) -> None:
+        """Start what was shut down in ``life``, and wait until it is up in another."""
         check_interrupted()
         try:
             self.get_wrapped_container().start()
         except DockerException as error:
             raise HarnessError(f"{self.name}: the engine did not start it again: {_line(error)}") from None
         self.wait_idle()
+        if self.life() == life:
+            raise HarnessError(f"{self.name}: the reboot did not happen: PID 1 is still the same")
 
     def life(self) -> str:
         """When PID 1 began: another value after a reboot, and only then."""
