@@ -123,6 +123,12 @@ class Waiver(Model):
     cell: str | None = None
     assertion: str | None = None
 
+    @model_validator(mode="after")
+    def _is_about_something(self) -> Self:
+        if not self.subject.strip("*/") and (self.kind, self.cell, self.assertion) == (None, None, None):
+            raise ValueError("this subject is any: say with `kind`, `cell` or `assertion` what is accepted")
+        return self
+
 
 class Drift(Model):
     """A small damage that the domain's own run must repair and every other run must leave alone.

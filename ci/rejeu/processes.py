@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rejeu.errors import HarnessError
 
+_PROC = Path("/proc")
+
 _lock = threading.Lock()
 _live: set[subprocess.Popen[bytes]] = set()
 _stopping = threading.Event()
@@ -95,14 +97,28 @@ def interrupt_all() -> None:
 def _kill_all(child: subprocess.Popen[bytes]) -> None:
     """ansible-playbook's workers lead sessions of their own, so that its group is not all of it."""
     _signal(child, signal.SIGSTOP)  # it starts nothing more
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid="], stdout=subprocess.PIPE, text=True, check=True)
-    processes = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    processes = _processes()
     family = {child.pid}
     while more := {pid for pid, parent, _ in processes if parent in family} - family:
         family |= more
     for group in {group for pid, _, group in processes if pid in family} - {os.getpgrp()}:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
+
+
+def _processes() -> list[tuple[int, int, int]]:
+    """Every process: its id, its parent's and its group's."""
+    if not (_PROC / "self" / "stat").exists():  # on a Mac, which always has a `ps`
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid="], stdout=subprocess.PIPE, text=True, check=True)
+        return [
+            (pid, parent, group) for pid, parent, group in (map(int, row.split()) for row in listed.stdout.splitlines())
+        ]
+    found = []
+    for path in _PROC.glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            _, parent, group, *_ = path.read_bytes().rpartition(b")")[2].split()
+            found.append((int(path.parent.name), int(parent), int(group)))
+    return found
 
 
 def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

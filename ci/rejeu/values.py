@@ -46,6 +46,7 @@ class Kind(StrEnum):
     NOT_REPAIRED = "not repaired"
     LEAKED = "leaked"
     STALE = "stale"
+    SUSPECT = "perhaps stale"
     PREDICTION = "prediction"
     LOST = "lost at reboot"
     DIVERGED = "diverged"
@@ -61,6 +62,7 @@ GRAVITY: dict[Kind, Gravity] = {
     Kind.REWRITTEN: Gravity.WARN,
     Kind.REBUILT: Gravity.WARN,
     Kind.NOT_PORTABLE: Gravity.WARN,
+    Kind.SUSPECT: Gravity.WARN,
     Kind.PREDICTION: Gravity.WARN,
     Kind.UNDECLARED: Gravity.WARN,
     Kind.WAIVER: Gravity.WARN,
@@ -87,6 +89,13 @@ class Facet(StrEnum):
     KUBERNETES = "kubernetes"
 
 
+class Cause(StrEnum):
+    """Why systemd moved a unit without being told to."""
+
+    DEMAND = "on demand"
+    CONDITION = "skipped by its conditions"
+
+
 @dataclass(frozen=True)
 class Change:
     """One difference between two snapshots of a target.
@@ -102,6 +111,7 @@ class Change:
     detail: str = ""
     diff: str = ""
     at_ns: int | None = None
+    cause: Cause | None = None
 
 
 class TaskStatus(StrEnum):
@@ -150,10 +160,11 @@ class TaskRun:
     """What Ansible said of one task on one host; times are Unix nanoseconds on the controller's clock.
 
     ``managed`` holds, for each item, those of the module's arguments that say which thing it manages (``path``,
-    ``name``, ``mode``, ...), never what it writes there; nothing where the task has ``no_log``. ``notified`` tells
+    ``name``, ``mode``, ...), never what it writes there nor a pattern that a template made; nothing where the task
+    has ``no_log``. ``notified`` tells
     whether it changed something that handlers are waiting for. ``items`` are the labels of those that did not fail,
-    each with when it ended, and ``delegated`` is the host that the task really ran on, where that is another:
-    ``localhost`` for the controller.
+    each with when it ended, and ``delegated`` is the host that the task really ran on, by its name in the inventory,
+    where the task says which: ``localhost`` for the controller.
     """
 
     task: Task

@@ -23,6 +23,7 @@ ExecStart={ path=/bin/cat ; argv[]=/bin/cat CONFIG --other=/etc/no-such-file -p/
 ControlGroup=/system.slice/web.service
 Id=web.service
 TriggeredBy=web.timer web.socket
+BusName=org.example.Web
 LoadState=loaded
 ActiveState=active
 SubState=running
@@ -42,19 +43,58 @@ ActiveState=active
 SubState=mounted
 InactiveExitTimestampMonotonic=0
 StateChangeTimestampMonotonic=0
+ConditionResult=no
+ConditionTimestampMonotonic=0
 """
+
+FIRST = {"since_us": None}
 
 
 def test_units_as_systemctl_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "run", lambda *argv: SHOWN)
     monkeypatch.setattr(units, "youngest_processes", lambda groups: dict.fromkeys(groups, 7))
-    web, root = (Unit(*row) for row in units.units({}))
+    web, root = (Unit(*row) for row in units.units(FIRST))
     assert (web.name, web.invocation, web.main_pid, web.restarts) == ("web.service", "i1", 40, 2)
     assert list(web.triggered_by) == ["web.timer", "web.socket"]
     boot_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     assert web.started_ns == pytest.approx(boot_ns + 1_000_000_000, abs=1_000_000_000)
     assert (root.name, root.main_pid, root.started_ns, root.changed_ns) == ("-.mount", 0, None, None)
     assert (web.process_ns, root.process_ns) == (7, None)
+    assert (web.bus_name, root.bus_name) == ("org.example.Web", "")
+
+
+def shown(name: str, **more: str) -> str:
+    properties = {"LoadState": "loaded", "ActiveState": "inactive", "SubState": "dead"} | more
+    times = "InactiveExitTimestampMonotonic=0\nStateChangeTimestampMonotonic=0\n"
+    return f"Id={name}\n{times}" + "".join(f"{key}={value}\n" for key, value in properties.items()) + "\n"
+
+
+@pytest.mark.parametrize(("result", "at", "is_skipped"), [("no", "5", True), ("no", "0", False), ("yes", "5", False)])
+def test_a_unit_that_was_never_to_start_was_not_skipped(
+    monkeypatch: pytest.MonkeyPatch, result: str, at: str, is_skipped: bool
+) -> None:
+    output = shown("web.service", ConditionResult=result, ConditionTimestampMonotonic=at)
+    monkeypatch.setattr(units, "run", lambda *argv: output)
+    assert [Unit(*row).skipped for row in units.units(FIRST)] == [is_skipped]
+
+
+def test_sockets_that_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = shown("a.socket", Accept="yes") + shown("b.socket", Accept="no") + shown("c.service")
+    monkeypatch.setattr(units, "run", lambda *argv: output)
+    assert [Unit(*row).accepts for row in units.units(FIRST)] == [True, False, False]
+
+
+def test_what_ran_and_was_unloaded_is_shown_by_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    definitions = {
+        "*": shown("web.service"),
+        "gone.service": shown("gone.service", Type="dbus"),
+        "run-u1.service": shown("run-u1.service", LoadState="not-found"),
+    }
+    names = ("gone.service", "web.service", "run-u1.service", "gone.service")
+    monkeypatch.setattr(units, "jobs", lambda request: [[name, "start", 1, "done", "i1"] for name in names])
+    monkeypatch.setattr(units, "run", lambda *argv: "".join(definitions[name] for name in argv[argv.index("--") + 1 :]))
+    found = {unit.name: unit.type for unit in (Unit(*row) for row in units.units({"since_us": 1}))}
+    assert found == {"web.service": "", "gone.service": "dbus"}
 
 
 def test_a_unit_reads_what_its_definition_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -63,7 +103,7 @@ def test_a_unit_reads_what_its_definition_names(monkeypatch: pytest.MonkeyPatch,
     config.write_text("x")
     monkeypatch.setattr(units, "CONFIGURATION", re.compile(f"/etc/|{tmp_path}/etc/"))
     monkeypatch.setattr(units, "run", lambda *argv: SHOWN.replace("CONFIG", f"--config={config}"))
-    web, root = (Unit(*row) for row in units.units({}))
+    web, root = (Unit(*row) for row in units.units(FIRST))
     assert list(web.reads) == sorted(
         [
             str(config),
@@ -139,6 +179,7 @@ def test_the_youngest_process_of_a_group(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_jobs_after_the_moment_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     reloaded, started = "7b05ebc668384222baa8881179cfda54", "39f53479d3a045ac8e11786248231fbf"
+    ended = "7ad2d189f7e94e70a38c781354912448"
     journal = [
         {"MESSAGE_ID": reloaded, "UNIT": "web.service", "_SOURCE_REALTIME_TIMESTAMP": "2000000"},
         {"MESSAGE_ID": reloaded, "_SOURCE_REALTIME_TIMESTAMP": "2000002"},
@@ -150,6 +191,9 @@ def test_jobs_after_the_moment_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
             "__REALTIME_TIMESTAMP": "2000009",
         },
         {"MESSAGE_ID": started, "UNIT": "b.service", "__REALTIME_TIMESTAMP": "2000003", "INVOCATION_ID": "i1"},
+        {"MESSAGE_ID": ended, "UNIT": "run-u1.service", "__REALTIME_TIMESTAMP": "2000004"},
+        {"MESSAGE_ID": started, "UNIT": "session-c2.scope", "__REALTIME_TIMESTAMP": "2000005"},
+        {"MESSAGE_ID": started, "UNIT": "user-1.slice", "__REALTIME_TIMESTAMP": "2000006"},
     ]
     asked: list[str] = []
 
@@ -161,6 +205,7 @@ def test_jobs_after_the_moment_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     assert units.jobs({"since_us": 2_000_000}) == [
         ["web.service", "reload", 2_000_001_000, "done", ""],
         ["b.service", "start", 2_000_003_000, "", "i1"],
+        ["run-u1.service", "end", 2_000_004_000, "", ""],
     ]
     assert asked[asked.index("--since") + 1] == "@2"
     assert units.jobs({"since_us": None}) == []

@@ -8,7 +8,7 @@ from rejeu.judge.background import Writers, fired_timers, repeated_touches, sepa
 from rejeu.judge.patterns import matches
 from rejeu.judge.tolerated import BUILT_IN, tolerated
 from rejeu.observe.snapshot import Snapshot, Unit
-from rejeu.values import Change, Facet, Kind, Task, TaskRun, TaskStatus, Write
+from rejeu.values import Cause, Change, Facet, Kind, Task, TaskRun, TaskStatus, Write
 
 
 def file(path: str, kind: Kind = Kind.CONTENT) -> Change:
@@ -102,6 +102,12 @@ def test_what_every_machine_does_is_tolerated(change: Change) -> None:
 def test_what_a_task_may_have_done_is_not_tolerated(change: Change) -> None:
     assert tolerated(change) is None
     assert separate([change]) == ([change], [])
+
+
+@pytest.mark.parametrize(("cause", "is_real"), [(Cause.DEMAND, False), (Cause.CONDITION, True), (None, True)])
+def test_what_was_asked_for_or_idle_is_background(cause: Cause | None, is_real: bool) -> None:
+    stopped = replace(unit("web.service", Kind.STOPPED), cause=cause)
+    assert separate([stopped]) == (([stopped], []) if is_real else ([], [stopped]))
 
 
 def test_the_built_in_list_stays_short() -> None:
@@ -271,6 +277,14 @@ def test_what_a_daemon_was_told_to_configure_is_real(path: str) -> None:
     assert separate([change], writers=Writers.of(writes, BEGAN)).real == [change]
     assert separate([change], writers=Writers.of(writes, BEGAN, untold)).background == [change]
     assert not is_real(change, *writes, triggered=["web.service"])
+
+
+@pytest.mark.parametrize("launched", [10, None])
+@pytest.mark.parametrize(("at", "real"), [(5, False), (25, True)])
+def test_a_daemon_may_do_later_what_a_task_asked_for(at: int, real: bool, launched: int | None) -> None:
+    writes = [write("/etc/later", at=5 * TICK_NS), write("/etc/later", launched, at=at * TICK_NS)]
+    writers = Writers.of(writes, BEGAN, [ran(10, 20), ran(30, 40)])
+    assert bool(separate([file("/etc/later")], writers=writers).real) is real
 
 
 @pytest.mark.parametrize(("start", "real"), [(15, True), (16, True), (17, False)])

@@ -6,7 +6,7 @@ from rejeu.values import Change, Facet, Finding, How, Kind, Task, TaskRun, TaskS
 
 def ran(name: str, line: int) -> TaskRun:
     task = Task(name, name, "ansible.builtin.command", "roles/web/tasks/main.yml", line)
-    return TaskRun(task, "node", TaskStatus.OK, 0, 1)
+    return TaskRun(task, "node", TaskStatus.OK, 0, 1, managed=({"path": "/etc/motd"},))
 
 
 def moved(kind: Kind, subject: str = "/etc/motd", facet: Facet = Facet.FILES) -> Change:
@@ -62,3 +62,10 @@ def test_what_has_a_task_keeps_it() -> None:
     known = replace(FOUND, run=THIRD, how=How.WINDOW)
     other = replace(FOUND, subject="/etc/issue")
     assert name_tasks([other, known], steps([moved(Kind.CONTENT)], [], [])) == [other, known]
+
+
+def test_what_has_another_number_each_time_is_known_by_what_is_like_it() -> None:
+    stacked = Finding(Kind.RUNTIME, "mount /srv/export #2", "a mount", Facet.MOUNTS)
+    later = moved(Kind.RUNTIME, "mount /srv/export #3", Facet.MOUNTS)
+    (named,) = name_tasks([stacked], steps([moved(Kind.RUNTIME, "mount /srv/import #3", Facet.MOUNTS)], [later], []))
+    assert named.run is SECOND

@@ -195,6 +195,7 @@ AGAIN: dict[str, Any] = {"invocation": "i2", "started_ns": LATER, "changed_ns": 
         (unit(), None, Kind.STOPPED, "active -> inactive"),
         (unit(), unit(**AGAIN | {"active": "failed"}), Kind.FLAPPING, "active -> failed"),
         (unit(**IDLE), unit(**AGAIN | {"active": "failed"}), Kind.FLAPPING, "inactive -> failed"),
+        (unit(**IDLE), unit(**IDLE | {"active": "failed"}), Kind.FLAPPING, "inactive -> failed"),
         (unit(), unit(active="activating"), Kind.FLAPPING, "active -> activating"),
         (None, unit(active="activating", sub="auto-restart"), Kind.FLAPPING, "inactive -> activating"),
         (unit(), unit(**AGAIN, restarts=2), Kind.FLAPPING, "restarted by itself, 2 times so far"),
@@ -237,17 +238,18 @@ def test_a_start_is_dated_from_its_begin_not_its_end() -> None:
     assert only(compare(snapshot(unit()), snapshot(unit(**AGAIN), ready))).at_ns == LATER
 
 
+@pytest.mark.parametrize("verb", ["stop", "end"])
+def test_a_unit_that_was_unloaded_has_its_end_from_the_journal(verb: str) -> None:
+    ends = [job(verb, at_ns, invocation="i1") for at_ns in (LATER, LATER + 1)]
+    change = only(compare(snapshot(unit()), snapshot(*ends)))
+    assert (change.kind, change.at_ns) == (Kind.STOPPED, LATER)
+
+
 @pytest.mark.parametrize(("invocation", "count"), [("i2", 1), ("", 0)])
 def test_a_oneshot_that_was_unloaded_is_known_by_the_journal(invocation: str, count: int) -> None:
     """A start that the unit's conditions skipped has no invocation."""
     changes = compare(snapshot(), snapshot(job("start", LATER, invocation=invocation)))
     assert kinds(changes) == [("web.service", Kind.RESTARTED)] * count
-
-
-def test_a_unit_that_ended_and_was_unloaded_has_its_end_from_the_journal() -> None:
-    ends = [job("stop", at_ns, invocation="i1") for at_ns in (LATER, LATER + 1)]
-    change = only(compare(snapshot(unit()), snapshot(*ends)))
-    assert (change.kind, change.at_ns) == (Kind.STOPPED, LATER)
 
 
 @pytest.mark.parametrize(

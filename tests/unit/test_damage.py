@@ -124,6 +124,68 @@ def test_what_is_invalid_afterwards_is_taken_back(tmp_path: Path) -> None:
     assert path.read_text() == "a\n"
 
 
+def appended(path: Path, *validate: str) -> dict[str, Any]:
+    path.write_text("a\n")
+    return one("append", path, arguments={"text": "b"}, validate=list(validate))
+
+
+def test_a_validator_may_say_what_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    (answer,) = damage_all([appended(path, "sh", "-c", r"printf '\377'; exit 1")], 3)
+    assert answer["refused"].endswith("failed: \N{REPLACEMENT CHARACTER}")
+    assert path.read_text() == "a\n"
+
+
+def test_a_validator_that_does_not_end_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(damage, "TIMEOUT_S", 0.1)
+    path = tmp_path / "a.conf"
+    answers = damage_all([appended(path, "sleep", "600")], 3)
+    assert answers == [{"refused": "`sleep 600` did not end within 0.1 s"}]
+    assert path.read_text() == "a\n"
+
+
+def test_whatever_goes_wrong_takes_a_damage_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(_argv: list[str]) -> str:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(damage, "run", crash)
+    path = tmp_path / "a.conf"
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        damage_all([appended(path, "true")], 3)
+    assert path.read_text() == "a\n"
+
+
+# A process may write files so large and no larger: as on a full disk, some of what is written is, and the rest is not.
+_FULL = """
+import json, resource, signal, sys
+from pathlib import Path
+from rejeu.checks.damage import damage_all
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+print(json.dumps(damage_all(json.load(sys.stdin), 3)))
+"""
+
+
+def test_what_there_is_no_room_for_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    request = json.dumps([{**appended(path), "arguments": {"text": "b" * 100}}])
+    argv = [sys.executable, "-c", _FULL, "10"]
+    done = subprocess.run(argv, input=request, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [{"refused": "File too large"}]
+    assert path.read_text() == "a\n"
+
+
+def test_a_damage_that_stays_is_no_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    # What is longer than the process may write can be damaged at its beginning, and not be put back.
+    path.write_text("a" * 20)
+    request = json.dumps([one("replace", path, arguments={"pattern": "^a+$", "by": "b"}, validate=["false"])])
+    argv = [sys.executable, "-c", _FULL, "10"]
+    done = subprocess.run(argv, input=request, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"NotUndone: the damage to {path} could not be taken back" in done.stderr
+
+
 def test_a_domain_gets_so_many_derived_damages_and_all_of_its_declared_ones(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number}.conf" for number in range(4)]
     for path in paths:
@@ -239,6 +301,11 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_unit_is_disabled_by_its_own_name(systemctl: Path) -> None:
     assert damage_all([one("disable", "alias.service")], 3) == [{"subject": "real.service"}]
     assert systemctl.read_text().splitlines()[-1] == "disable --quiet -- real.service"
+
+
+def test_a_unit_whose_damage_is_invalid_is_enabled_again(systemctl: Path) -> None:
+    assert "refused" in damage_all([one("disable", "real.service", validate=["false"])], 3)[0]
+    assert systemctl.read_text().splitlines()[-1] == "enable --quiet -- real.service"
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_a_drift_has_to_become_what_is_wanted(
     ("runs", "alive", "excused"),
     [
         ([run()], Verdict.REPAIRED, True),
-        ([run(status=TaskStatus.SKIPPED)], Verdict.REPAIRED, True),
+        ([run(status=TaskStatus.SKIPPED)], Verdict.REPAIRED, False),
         ([run(status=TaskStatus.FAILED)], Verdict.REPAIRED, False),
         ([run(line=9)], Verdict.REPAIRED, False),
         ([run()], Verdict.UNTOUCHED, False),

@@ -182,6 +182,12 @@ def test_only_a_task_that_was_come_to_can_leave_its_thing_alone(where: str, left
     assert is_left_by_its_own_task(damage, [run(TaskStatus.OK, 1)]) is left
 
 
+@pytest.mark.parametrize("status", [status for status in TaskStatus if status is not TaskStatus.OK])
+def test_a_task_that_did_not_say_ok_has_not_looked(status: TaskStatus) -> None:
+    damage = Damage("base", Way.COMMENT, "/etc/a", where="roles/x/tasks/main.yml:1")
+    assert not is_left_by_its_own_task(damage, [run(status, 1)])
+
+
 def test_several_packages_are_told_as_people_write_them(matrix: Matrix) -> None:
     one = thing("ansible.builtin.apt", name="['chrony', 'sudo']", state="present")
     assert [told.subject for told in derive(matrix, [one])[1]] == ["chrony, sudo"]

@@ -266,6 +266,79 @@ def test_a_broken_line_before_others_is_told(folder: Path) -> None:
         parse([first[:10], *rest], folder)
 
 
+PATTERNS = """\
+- hosts: all
+  gather_facts: false
+  vars: {secret: hunter2hunter2, own: {regexp: hunter2hunter2}, where: "{{ playbook_dir }}/x"}
+  tasks:
+    - name: Literal
+      lineinfile: {path: "{{ where }}", regexp: "^a", line: "a {{ secret }}", create: true, mode: "0600"}
+    - name: Templated
+      lineinfile: {path: "{{ where }}", regexp: "^{{ item }}", line: b}
+      loop: ["{{ secret }}"]
+      loop_control: {label: one}
+    - name: By another name
+      lineinfile: {path: "{{ where }}", regex: "^{{ secret }}", line: b}
+    - name: Its arguments are a variable
+      lineinfile: "{{ own }}"
+      args: {path: "{{ where }}", line: b}
+    - name: By default of the play
+      lineinfile: {path: "{{ where }}", line: b}
+      module_defaults: {lineinfile: {regexp: "{{ secret }}"}}
+    - name: By default of the module
+      blockinfile: {path: "{{ where }}", block: "{{ secret }}"}
+"""
+
+
+@pytest.fixture(scope="module")
+def patterns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("patterns")
+    code, _ = playbook(folder, "node ansible_python_interpreter=/usr/bin/python3\n", PATTERNS)
+    assert code == 0
+    return folder
+
+
+def test_a_pattern_is_told_only_where_no_template_made_it(patterns: Path) -> None:
+    log = patterns / "events.jsonl"
+    assert "hunter2" not in log.read_text()
+    with log.open() as lines:
+        managed = {run.task.name: run.managed[0] for run in parse(lines, patterns).runs if run.managed}
+    assert {name: one.get("regexp", one.get("marker")) for name, one in managed.items() if len(one) > 1} == {
+        "Literal": "^a",
+        "Templated": None,
+        "By another name": None,
+        "Its arguments are a variable": None,
+        "By default of the play": None,
+        "By default of the module": "# {mark} ANSIBLE MANAGED BLOCK",
+    }
+    assert {one["path"] for one in managed.values() if "path" in one} == {str(patterns / "x")}
+
+
+def test_the_host_of_delegated_work_is_told_by_its_name(tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    inventory = f"node\n[others]\ndb ansible_host=192.0.2.1 ansible_connection=ssh ansible_ssh_executable={ssh}\n"
+    text = """\
+- hosts: node
+  gather_facts: false
+  tasks:
+    - {name: There, raw: "true", delegate_to: db}
+    - {name: There in a loop, raw: "true", delegate_to: "{{ item }}", loop: [db]}
+    - {name: Here, raw: "true", delegate_to: localhost}
+    - {name: At home, raw: "true"}
+"""
+    code, raw = playbook(tmp_path, inventory, text)
+    assert code == 0
+    runs = parse(map(json.dumps, raw), tmp_path).runs
+    assert [(run.task.name, run.delegated) for run in runs] == [
+        ("There", "db"),
+        ("There in a loop", "db"),
+        ("Here", "localhost"),
+        ("At home", ""),
+    ]
+
+
 def test_what_handlers_wait_for_is_told(events: Events) -> None:
     assert [run.task.name for run in events.runs if run.notified] == ["Notifies"]
 

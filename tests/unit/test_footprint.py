@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rejeu.judge.footprint import judge_declared, outside, overlaps, owners, owns, undeclared
+from rejeu.judge.footprint import judge_declared, may_cut, outside, overlaps, owners, owns, undeclared
 from rejeu.judge.measure import Mark, Measured
 from rejeu.judge.patterns import matches
 from rejeu.matrix import Footprint, Matrix
@@ -247,10 +247,35 @@ def test_a_directory_in_anothers_footprint_may_be_made_by_whoever_needs_it(matri
     assert len(quarrels(matrix, vpn=[mark("/etc/ssh/x.d", Kind.METADATA, directory=True)])) == 1
 
 
-def test_a_domain_may_disturb_the_units_of_those_that_it_may_cut(matrix: Matrix) -> None:
+@pytest.fixture
+def cutting(matrix: Matrix) -> Matrix:
+    """The VPN may cut the base."""
+    vpn = matrix.domains["vpn"].model_copy(update={"may_cut": ("base",)})
+    return matrix.model_copy(update={"domains": {**matrix.domains, "vpn": vpn}})
+
+
+def test_a_domain_may_disturb_the_units_of_those_that_it_may_cut(matrix: Matrix, cutting: Matrix) -> None:
     restarts = mark("ssh.service", Kind.RESTARTED, Facet.UNITS)
-    cutting = matrix.domains["vpn"].model_copy(update={"may_cut": ("base",)})
-    allowed = matrix.model_copy(update={"domains": {**matrix.domains, "vpn": cutting}})
     assert len(quarrels(matrix, base=[restarts], vpn=[restarts])) == 1
-    assert quarrels(allowed, base=[restarts], vpn=[restarts]) == []
-    assert len(quarrels(allowed, base=[mark("/etc/motd")], vpn=[mark("/etc/motd")])) == 1
+    assert quarrels(cutting, base=[restarts], vpn=[restarts]) == []
+    assert len(quarrels(cutting, base=[mark("/etc/motd")], vpn=[mark("/etc/motd")])) == 1
+
+
+@pytest.mark.parametrize(
+    ("running", "whose", "kind", "facet", "allowed"),
+    [
+        ("vpn", ["base"], Kind.RESTARTED, Facet.UNITS, True),
+        ("vpn", ["base"], Kind.RELOADED, Facet.UNITS, True),
+        ("vpn", ["base"], Kind.STOPPED, Facet.UNITS, False),
+        ("vpn", ["base"], Kind.FLAPPING, Facet.UNITS, False),
+        ("vpn", ["base"], Kind.METADATA, Facet.UNITS, False),
+        ("vpn", ["base"], Kind.CONTENT, Facet.FILES, False),
+        ("vpn", ["base", "firewall"], Kind.RESTARTED, Facet.UNITS, False),
+        ("vpn", [], Kind.RESTARTED, Facet.UNITS, False),
+        ("firewall", ["base"], Kind.RESTARTED, Facet.UNITS, False),
+    ],
+)
+def test_a_cut_is_a_unit_that_is_up_again(
+    cutting: Matrix, running: str, whose: list[str], kind: Kind, facet: Facet, allowed: bool
+) -> None:
+    assert may_cut(cutting, [running], whose, Change(facet, kind, "ssh.service")) is allowed

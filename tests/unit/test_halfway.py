@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from rejeu.errors import ConfigError
-from rejeu.judge.interruption import SAMPLED, Choice, Interrupt, points, together
+from rejeu.judge.interruption import SAMPLED, Choice, Interrupt, Point, points, together
 from rejeu.matrix import Matrix
 from rejeu.plan import halfway
 from rejeu.values import Facet, Finding, Kind, Task, TaskRun, TaskStatus
@@ -72,6 +72,11 @@ def test_a_task_that_runs_several_times_is_known_by_its_turn() -> None:
     assert [(point.run.task.line, point.occurrence) for point in found] == [(1, 1), (7, 1), (7, 3)]
     assert found[1].is_of(replace(runs[3].task, uuid="of another run"))
     assert not found[1].is_of(runs[0].task)
+
+
+@pytest.mark.parametrize(("runs", "behind"), [([ran(7)], False), ([ran(7), ran(1)], False), ([ran(7), ran(7)], True)])
+def test_a_converge_that_is_behind_a_point_has_ended_its_task(runs: list[TaskRun], behind: bool) -> None:
+    assert Point(ran(7), 2).is_behind(runs) is behind
 
 
 @pytest.mark.parametrize("runs", [[], [ran(1, TaskStatus.OK), ran(2, TaskStatus.SKIPPED)]])

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rejeu.ansible.playbook import Project
-from rejeu.checks.layers import MANAGED, Layers
+from rejeu.checks import layers
+from rejeu.checks.layers import ANSWERED, MANAGED, Layers
 from rejeu.judge.drifts import Managed
 from rejeu.secrets import Secrets
 from rejeu.targets.container import SystemdTarget
@@ -123,9 +124,9 @@ def test_a_state_tells_what_its_last_step_managed(project: Project) -> None:
     task = Task("1", "Write", "ansible.builtin.lineinfile", "roles/x/tasks/main.yml", 3, "x")
     arguments = {"path": "/etc/a", "regexp": '^"\\$(b|é)'}
     machine = Machine()
-    layers = Layers.of(Images({}), project)
+    kept = Layers.of(Images({}), project)
     run = TaskRun(task, "node", TaskStatus.CHANGED, 0, 1, managed=(arguments,))
-    layers.keep(cast(SystemdTarget, machine), "debian-12", "bare:1", ("site",), [run])
+    kept.keep(cast(SystemdTarget, machine), "debian-12", "bare:1", ("site",), [run])
     # The engine reads a label's value as a shell does: nothing in it may mean anything there.
     assert re.fullmatch(r"[\w=-]+", machine.labels[MANAGED])
     again = Layers.of(Images(dict(machine.labels)), project)
@@ -134,5 +135,26 @@ def test_a_state_tells_what_its_last_step_managed(project: Project) -> None:
     )
 
 
-def test_a_state_that_was_kept_without_telling_told_nothing(project: Project) -> None:
-    assert Layers.of(Images({}), project).managed("rejeu/layer-debian-12:0") == ()
+def test_what_code_with_another_format_kept_is_not_found(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tag(project)
+    monkeypatch.setattr(layers, "_FORMAT", layers._FORMAT - 1)
+    assert tag(project) != before
+
+
+@pytest.mark.parametrize(("answered", "proved"), [("asked", True), ("something else", False), (None, False)])
+def test_a_state_proves_what_it_was_asked(
+    project: Project, monkeypatch: pytest.MonkeyPatch, answered: str | None, proved: bool
+) -> None:
+    machine = Machine()
+    kept = Layers.of(Images({}), project)
+    kept.keep(cast(SystemdTarget, machine), "debian-12", "bare:1", ("base",), [], answered)
+    # Without a value the label would be that of the state beneath.
+    assert machine.labels[ANSWERED]
+    again = Layers.of(Images(dict(machine.labels)), project)
+    monkeypatch.setattr(Layers, "find", lambda *_: "rejeu/layer-debian-12:0")
+    assert again.answers("debian-12", "bare:1", ("base",), "asked") is proved
+
+
+def test_a_state_that_is_not_there_proves_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Layers, "find", lambda *_: None)
+    assert not Layers.of(Images({}), project).answers("debian-12", "bare:1", ("base",), "asked")

@@ -95,6 +95,12 @@ CASES = {
         "    kind: colour",
         "waivers.0.kind: must be 'content'",
     ),
+    "waiver of anything": (
+        "domains:",
+        f"{WAIVER}\n    reason: known\ndomains:".replace("/etc/x", "'**'"),
+        "  - subject: '**'",
+        "waivers.0: this subject is any: say with `kind`, `cell` or `assertion` what is accepted",
+    ),
     "waiver of nothing": (
         "domains:",
         f"{WAIVER}\n    reason: known\ndomains:".replace("/etc/x", "''"),

@@ -100,8 +100,15 @@ def test_an_error_while_waiting_leaves_no_child_behind(child: Child) -> None:
 
 
 @pytest.mark.parametrize("detached", [False, True])
-def test_a_kill_ends_the_child_and_all_that_it_started(child: Child, detached: bool) -> None:
+@pytest.mark.parametrize("without", ["ps", "/proc"])
+def test_a_kill_ends_the_child_and_all_that_it_started(
+    child: Child, detached: bool, without: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def kill() -> None:
+        if without == "ps":
+            monkeypatch.setenv("PATH", str(child.folder))
+        else:
+            monkeypatch.setattr(processes, "_PROC", child.folder)
         raise Kill
 
     assert child.run(when_started=kill, detached=detached) == -9

@@ -1,6 +1,11 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from rejeu.judge.equivalence import different
 from rejeu.judge.reboot import judge_return
+from rejeu.observe.snapshot import Snapshot, Unit
 from rejeu.values import Change, Facet, Kind
 
 
@@ -11,7 +16,8 @@ def change(facet: Facet, subject: str, kind: Kind = Kind.RUNTIME, detail: str = 
 @pytest.mark.parametrize(
     "lost",
     [
-        change(Facet.UNITS, "web.service", detail="active -> inactive"),
+        change(Facet.UNITS, "web.service", Kind.STOPPED, "active -> inactive"),
+        change(Facet.UNITS, "web.target", Kind.METADATA, "enabled enabled -> disabled"),
         change(Facet.FIREWALL, "inet platform", detail="the table is gone"),
         change(Facet.SYSCTL, "net.ipv4.ip_forward"),
         change(Facet.FILES, "/etc/resolver", Kind.CONTENT),
@@ -41,3 +47,42 @@ def test_what_services_keep_is_shown_only(path: str) -> None:
 def test_data_is_shown_only() -> None:
     moved = change(Facet.FILES, "/srv/db/base/1", Kind.CONTENT)
     assert judge_return([moved], ["/srv/db/**"]) == ([], [moved])
+
+
+@pytest.mark.parametrize("path", ["/etc/.updated", "/var/.updated"])
+def test_systemd_notes_which_release_it_booted(path: str) -> None:
+    moved = change(Facet.FILES, path, Kind.CONTENT)
+    assert judge_return([moved], ()) == ([], [moved])
+
+
+def unit(active: str, name: str = "web.service", **changed: Any) -> Unit:
+    return replace(Unit(name, "oneshot", "loaded", active, "", "static", "", 0, 0, None, None, (), ""), **changed)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_lost"),
+    [
+        (unit("active"), unit("inactive"), True),
+        (unit("active"), None, True),
+        (unit("active", enabled="enabled"), unit("inactive", enabled="enabled"), True),
+        (unit("active"), unit("failed"), True),
+        (unit("active"), unit("failed", skipped=True), True),
+        (unit("inactive"), unit("failed"), True),
+        (unit("active"), unit("inactive", skipped=True), False),
+        (unit("inactive"), unit("active"), False),
+        (None, unit("active"), False),
+        (unit("failed"), unit("inactive"), False),
+        (unit("active", "net-pre.target"), unit("inactive", "net-pre.target"), False),
+        (unit("active", bus_name="org.example.Web"), unit("inactive", bus_name="org.example.Web"), False),
+        (unit("active", triggered_by=("web.socket",)), None, False),
+        (unit("active", triggered_by=("web.socket",), enabled="enabled"), None, True),
+        (unit("active", triggered_by=("web.timer",)), None, True),
+    ],
+)
+def test_a_unit_that_stood_and_was_to_start_is_lost(before: Unit | None, after: Unit | None, is_lost: bool) -> None:
+    """One that nothing starts at a boot, whether enabled or not, and whose conditions did not forbid it."""
+    lives = [
+        Snapshot(0, 1, {}, {}, {one.name: one for one in (life,) if one}, (), (), {}, {}) for life in (before, after)
+    ]
+    lost, background = judge_return(different(*lives), ())
+    assert [len(lost), len(background)] == [is_lost, not is_lost]

@@ -6,7 +6,7 @@ import pytest
 from rejeu.judge.stale import judge_stale
 from rejeu.matrix import Matrix
 from rejeu.observe.snapshot import FileEntry, Snapshot, Unit
-from rejeu.values import Finding, Kind, Task, TaskRun, TaskStatus
+from rejeu.values import Finding, Gravity, Kind, Task, TaskRun, TaskStatus
 
 S = 1_000_000_000
 BASELINE_S = 100
@@ -29,8 +29,13 @@ def snapshot(begin_s: int, *parts: FileEntry | Unit) -> Snapshot:
     return Snapshot(begin_s * S, (begin_s + 1) * S, files, {}, units, (), (), {}, {})
 
 
-def judged(matrix: Matrix, file_now: FileEntry, unit_now: Unit, *before: FileEntry) -> list[Finding]:
-    return judge_stale(snapshot(BASELINE_S, *before), snapshot(200, file_now, unit_now), matrix)
+def judged(matrix: Matrix, file_now: FileEntry, unit_now: Unit, *before: FileEntry, runs: Any = ()) -> list[Finding]:
+    return judge_stale(snapshot(BASELINE_S, *before), snapshot(200, file_now, unit_now), matrix, runs)
+
+
+def ran(name: str, start_s: int, action: str = "ansible.builtin.template", **task: Any) -> TaskRun:
+    made = Task(name, name, action, "roles/web/tasks/main.yml", 3, **task)
+    return TaskRun(made, "node", TaskStatus.CHANGED, start_s * S, (start_s + 5) * S)
 
 
 READS = {"reads": ("/opt/web/settings",)}
@@ -101,7 +106,27 @@ def test_a_target_reads_nothing(matrix: Matrix) -> None:
 )
 def test_what_is_named_after_a_service_is_its_own(matrix: Matrix, path: str, reads: bool) -> None:
     found = judged(matrix, file(path, "new", 150), unit("web@a.service", 140, process_ns=140 * S))
-    assert bool(found) is reads
+    assert [(one.kind, one.gravity) for one in found] == [(Kind.SUSPECT, Gravity.WARN)] * reads
+
+
+@pytest.mark.parametrize(
+    ("run", "guessed"),
+    [
+        (ran("reload", 160, "ansible.builtin.command"), False),
+        (ran("reload", 160, "shell"), False),
+        (ran("reload", 160, "ansible.builtin.uri"), False),
+        (ran("reload", 160, "ansible.builtin.service", handler=True), False),
+        (ran("look", 160, "ansible.builtin.stat"), True),
+        (ran("before", 140, "command"), True),
+        (replace(ran("elsewhere", 160, "command"), host="db"), True),
+        (replace(ran("skipped", 160, "command"), status=TaskStatus.SKIPPED), True),
+    ],
+)
+def test_no_guess_is_made_where_a_task_may_have_told_the_service(matrix: Matrix, run: TaskRun, guessed: bool) -> None:
+    now = file("/etc/web/web.conf", "new", 150)
+    assert bool(judged(matrix, now, unit("web.service", 140, process_ns=140 * S), runs=[run])) is guessed
+    (known,) = judged(matrix, now, unit("web.service", 140, process_ns=140 * S, reads=(now.path,)), runs=[run])
+    assert known.kind is Kind.STALE
 
 
 def test_what_runs_no_process_has_no_file_by_its_name(matrix: Matrix) -> None:
@@ -125,10 +150,6 @@ def test_what_the_matrix_declares_is_read(matrix: Matrix) -> None:
 
 
 def test_the_task_that_wrote_the_file_is_named(matrix: Matrix) -> None:
-    def ran(name: str, start_s: int) -> TaskRun:
-        task = Task(name, name, "ansible.builtin.template", "roles/web/tasks/main.yml", 3)
-        return TaskRun(task, "node", TaskStatus.CHANGED, start_s * S, (start_s + 5) * S)
-
     runs = [ran("before", 140), ran("writes", 148), ran("after", 154)]
     after = snapshot(200, file("/opt/web/settings", "new", 150), unit("web.service", 140, **READS))
     found = judge_stale(snapshot(BASELINE_S), after, matrix, runs)

@@ -31,6 +31,8 @@ FILES = {
     - {name: Always where nothing else selects, include_tasks: facts.yml, tags: always}
     - {name: Set facts, set_fact: {wanted: 1, cacheable: true}}
     - {name: Look, stat: {path: /}, register: looked, delegate_to: localhost}
+    - {name: Measure, stat: {path: /}, register: result}
+    - {name: Name, set_fact: {label: 1, given: 2, item_of: 3, path: 4}}
   roles:
     - {role: one, tags: line}
     - {role: two, tags: two}
@@ -39,7 +41,9 @@ FILES = {
 - name: Nobody
   hosts: web
 """,
-    "roles/one/templates/x.j2": "{{ wanted }} {{ from_file }}\n",
+    "roles/one/templates/x.j2": "result {{ wanted }} {{ from_file }} {{ x.path }} {{ f(path=1) }} {{ y['path'] }}\n",
+    "roles/one/defaults/main.yml": "given: 1\n",
+    "roles/two/templates/y.j2": "{% for item_of in all %}{{ item_of }}{% endfor %}\n",
     "roles/one/handlers/main.yml": "- {name: Include handlers, include_tasks: restart.yml}\n",
     "roles/one/handlers/restart.yml": "- {name: Restart in a file, service: {name: x, state: restarted}}\n",
     "roles/one/tasks/main.yml": """\
@@ -68,9 +72,12 @@ FILES = {
     "roles/one/tasks/broken.yml": "- {name: Broken, no_such_module: }\n",
     "roles/two/meta/main.yml": "dependencies: [{role: four}]\n",
     "roles/two/tasks/main.yml": "- {name: Protected, copy: {dest: /x, content: y}, check_mode: true}\n",
-    "roles/three/tasks/main.yml": "- {name: Work of three, command: 'true'}\n",
+    "roles/three/tasks/main.yml": """\
+- {name: Work of three, command: 'true', register: result}
+- {name: Further work of three, command: 'echo {{ label }} {{ given }}', when: result is changed, vars: {label: x}}
+""",
     "facts.yml": "- {name: Learn, set_fact: {a: 1}}\n",
-    "roles/four/tasks/main.yml": "- {name: Work of four, command: 'true'}\n",
+    "roles/four/tasks/main.yml": "- {name: Work of four, command: 'true', when: [a, result.rc == 0]}\n",
 }
 
 
@@ -159,6 +166,8 @@ def test_a_file_that_cannot_be_read_is_told(plan: Plan) -> None:
         ("Load a folder", None, ("one", "two", "three", "four")),
         ("Set facts", ("wanted",), ("one",)),
         ("Look", ("looked",), ("one",)),
+        ("Measure", ("result",), ("four",)),  # three has its own, and one the mere word
+        ("Name", ("label", "given", "item_of", "path"), ("three",)),
     ],
 )
 def test_what_the_play_sets_for_its_roles(
@@ -177,7 +186,7 @@ def test_what_tells_whether_a_task_writes(plan: Plan) -> None:
 
 
 def test_a_play_knows_its_hosts_and_its_place(plan: Plan) -> None:
-    assert [(play.name, play.line, play.hosts) for play in plan.plays] == [("Site", 1, ("node",)), ("Nobody", 15, ())]
+    assert [(play.name, play.line, play.hosts) for play in plan.plays] == [("Site", 1, ("node",)), ("Nobody", 17, ())]
 
 
 def test_the_projects_own_playbook_is_clean(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_an_include_that_is_empty_under_its_tag(matrix: Matrix, one: Source, fou
     [
         (source("ansible.builtin.copy"), "`copy` writes"),
         (source("command", "touch /x"), "`touch /x` writes"),
-        (source("command", "locale-gen"), "`locale-gen` is not known to only read"),
+        (source("command", "locale-gen"), ""),
         (source("command", "cat /x"), ""),
         (source("command", "{{ tool }} --do"), ""),
         (source("ansible.builtin.setup"), ""),
@@ -80,7 +80,7 @@ def test_what_is_always_run_and_writes(matrix: Matrix, one: Source, found: str) 
         (source("raw", "rm /x"), "`rm /x` writes"),
         (source("script", arguments={"cmd": "x.sh", "script": "#!/bin/sh\nrm /x\n"}), "`rm /x` writes"),
         (source("script", arguments={"cmd": "x.py", "script": ""}), ""),
-        (source("ansible.builtin.command", arguments={"_raw_params": "pam-auth-update"}), "not known to only read"),
+        (source("ansible.builtin.command", arguments={"_raw_params": "pam-auth-update"}), ""),
         (source("ansible.builtin.command", arguments={"_raw_params": "cat /x"}), ""),
         (source("ansible.builtin.command", "echo a > /x"), ""),
         (source("community.postgresql.postgresql_query", arguments={"query": "GRANT a TO b"}), "`GRANT a TO b` writes"),
@@ -153,6 +153,8 @@ USER = source(selected_by=frozenset({"firewall", "network"}))
         (source("include_vars", sets=None, used_by=("firewall",), **LOADER), True),
         (source("set_fact", sets=("a",), used_by=("firewall",), **LOADER), True),
         (source("set_fact", sets=("a",), used_by=(), **LOADER), False),
+        (source("community.sops.load_vars", sets=None, **LOADER), True),  # used by way of group_vars, perhaps
+        (source("community.sops.load_vars", sets=None, selected_by=USER.selected_by, **LOADER), False),
         (source("debug", sets=(), used_by=("firewall",), **LOADER), False),
         (source("set_fact", sets=("a",), used_by=("wireguard",), **LOADER), False),
         (source("set_fact", sets=("a",), used_by=("firewall",), selected_by=USER.selected_by, **LOADER), False),
@@ -168,12 +170,26 @@ def test_a_tag_that_skips_what_sets_a_roles_variables(matrix: Matrix, loader: So
     assert judged(matrix, rules.skipped_loaders, USER, loader) == [], "what comes later is too late for the role"
 
 
-def test_a_play_for_nobody_fails_with_its_place(matrix: Matrix) -> None:
+def test_a_play_for_nobody_is_a_warning_with_its_place(matrix: Matrix) -> None:
     plan = Plan((), (*PLAYS, Play("Web", "site.yml", 12, ())), ())
     (finding,) = rules.judge(rules.empty_plays, plan, matrix, "node")
-    assert (finding.gravity, finding.subject) == (Gravity.FAIL, "Web")
+    assert (finding.kind, finding.gravity, finding.subject) == (Kind.STATIC, Gravity.WARN, "Web")
     assert finding.run is not None
     assert (finding.run.task.path, finding.run.task.line) == ("site.yml", 12)
+
+
+@pytest.mark.parametrize(
+    ("action", "play", "found"),
+    [
+        ("ansible.builtin.group_by", 0, False),
+        ("add_host", 1, False),
+        ("add_host", 2, True),  # in a play for nobody itself
+        ("command", 0, True),
+    ],
+)
+def test_a_play_for_hosts_that_an_earlier_play_makes(matrix: Matrix, action: str, play: int, found: bool) -> None:
+    plan = Plan((), (*PLAYS, Play("Web", "site.yml", 12, ())), (source(action, play=play),))
+    assert bool(rules.judge(rules.empty_plays, plan, matrix, "node")) is found
 
 
 def test_a_task_that_is_read_twice_is_told_once(matrix: Matrix) -> None:

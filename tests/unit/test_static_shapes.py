@@ -68,6 +68,18 @@ READS = [
     "{% if x %}cat{% else %}head{% endif %} /etc/x",
     "echo a \\\n  b",
     "psql <<< 'SELECT 1'",
+    "modprobe -n -v x",
+    "modprobe --showconfig",
+    "apt-get -s upgrade",
+    "apt-get -qqs dist-upgrade",
+    "rsync -avn /a /b",
+    "restorecon -nv /etc",
+    "ip netns exec x ip a",
+    "kubectl apply --dry-run=server -f x",
+    "make -n install",
+    "pkill -0 -f x",
+    "wipefs /dev/sdb",
+    "wipefs -n -a /dev/sdb",
 ]
 WRITES = [
     "echo a > /etc/x",
@@ -113,8 +125,17 @@ WRITES = [
     "useradd -D -f 30",
     "timedatectl set-ntp true",
     "sudo -u root env A=b timeout 5 touch /x",
+    "modprobe -v x",
+    "apt-get -y -oDpkg::Options::=--force-confdef upgrade",
+    "rsync -av --numeric-ids /a /b",
+    "restorecon -Rv /etc",
+    "ip netns exec x ip link set up dev y",
+    "ip netns exec x touch /y",
+    "kubectl apply --dry-run=none -f x",
+    "pkill -f x",
+    "wipefs -af /dev/sdb",
 ]
-STRANGE = [
+OPEN = [
     "pam-auth-update --package",
     "locale-gen",
     "ldconfig",
@@ -122,8 +143,6 @@ STRANGE = [
     "curl https://x | sh",
     "foo --no-check",
     "su - x",
-]
-OPEN = [
     "{{ x }} --foo",
     "{{ bin }} list",
     "systemctl {{ what }} foo",
@@ -142,7 +161,6 @@ OPEN = [
     [
         *((text, Shape.READS) for text in READS),
         *((text, Shape.WRITES) for text in WRITES),
-        *((text, Shape.STRANGE) for text in STRANGE),
         *((text, Shape.OPEN) for text in OPEN),
     ],
 )

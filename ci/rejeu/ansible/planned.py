@@ -26,8 +26,8 @@ class Source:
     """A task or handler as its file has it, those that a dynamic include brings in too.
 
     ``play`` is its play's number. ``when`` holds the conditions of the includes above it too. ``sets`` are the
-    variables that it leaves for others (None: some, and which cannot be told), and ``used_by`` the roles that mention
-    one. ``arguments`` are those that tell whether it writes. ``never_changes`` is ``changed_when: false``;
+    variables that it leaves for others (None: some, and which cannot be told), and ``used_by`` the roles that take
+    one from others. ``arguments`` are those that tell whether it writes. ``never_changes`` is ``changed_when: false``;
     ``checks_only`` is ``check_mode: true``; ``local`` work is done on the controller. ``hollow`` are tags under which a
     dynamic include runs and nothing in it does; ``opened`` tells whether it could be seen what is in it.
     """

@@ -55,7 +55,7 @@ def main(answer: str, playbook: str, *tags: str) -> None:
         told["unread"].update(reader.unread)
         told["roles"].update({role.get_name(): role._role_path for role in _with_dependencies(play.roles)})
     loaders = {str(at): source["sets"] for at, source in enumerate(told["sources"]) if not source["role"]}
-    for at, users in uses(loaders, told["roles"]).items():
+    for at, users in uses(loaders, told["roles"], loader).items():
         told["sources"][int(at)]["used_by"] = users
     Path(answer).write_text(json.dumps(told))
 

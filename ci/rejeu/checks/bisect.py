@@ -5,26 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rejeu.ansible.playbook import Steps
-from rejeu.checks.machines import Machines
-from rejeu.checks.observation import Watch
+from rejeu.checks.machines import Machines, open_machines
+from rejeu.checks.observation import Observed
 from rejeu.judge.bisection import Step, name_tasks
 from rejeu.judge.changes import compare
 from rejeu.observe.snapshot import take
 from rejeu.values import Facet, Finding, TaskRun, TaskStatus
 
 
-def bisect(machines: Machines, watching: Watch, findings: Sequence[Finding]) -> list[Finding]:
+def bisect(machines: Machines, observed: Observed, findings: Sequence[Finding]) -> list[Finding]:
     """Replay the cell's subject step by step, to name the tasks of those ``findings`` of changes that have none.
 
     All of ``findings`` come back, in their order. One whose subject moves again now has the first task after which it
-    did (``How.BISECTED``), and its message tells the others that moved it; one whose subject does not stays as it is.
-    Only the facets of the findings are looked at, about a second for each task that ran. What a task leaves to others
-    (an ``async`` job, a service that it told to do something) may land after a later task, which is then named.
+    did (``How.BISECTED``), and its message tells the others that moved it. What the first replay alone did does not
+    happen again: for that a fresh target converges beside this one and is replayed in the same way. What moves in
+    neither stays as it is. What a task leaves to others (an ``async`` job, a service that it told to do something) may
+    land after a later task, which is then named.
     """
+    named = _named(machines, observed, findings, "bisect")
+    if all(finding.run for finding in named):
+        return named
+    with open_machines(machines.context, machines.cell, machines.image, keep=False, last_attempt=True) as twin:
+        converge = twin.play(twin.cell.subject, "bisect-converge")
+        observed.plays.append(converge)
+        if converge.code != 0:
+            return named
+        twin.settle()
+        return _named(twin, observed, named, "bisect-first-replay")
+
+
+def _named(machines: Machines, observed: Observed, findings: Sequence[Finding], label: str) -> list[Finding]:
+    """Only the facets of the findings are looked at, up to two seconds for each task that ran."""
     wanted = {finding.facet for finding in findings if finding.run is None}
     facets = [facet for facet in Facet if facet in wanted]
-    if not facets:
-        return list(findings)
     key = machines.context.key
     before = take(machines.target, key, facets=facets)
     steps: list[Step] = []
@@ -37,7 +50,6 @@ def bisect(machines: Machines, watching: Watch, findings: Sequence[Finding]) -> 
             before = after
         return True
 
-    play = machines.play(machines.cell.subject, "bisect", steps=Steps(look))
-    watching.observed.plays.append(play)
+    observed.plays.append(machines.play(machines.cell.subject, label, steps=Steps(look)))
     machines.settle()
     return name_tasks(findings, steps)

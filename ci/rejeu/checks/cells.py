@@ -79,7 +79,7 @@ def _attempt(
     if image is None:
         ledger.skip(_names(context, cell), f"{' + '.join(cell.starts_from)} does not stand: see what became of it")
         return CellResult(cell, tuple(ledger.assertions))
-    if cell.check is Check.COLD and layers.find(cell.target, context.images[cell.target], cell.reaches):
+    if cell.check is Check.COLD and _is_proved(context, layers, cell):
         cold.conclude(ledger)
         ledger.skip((NO_LEAK,), cold.PROVED)
         return CellResult(cell, tuple(ledger.assertions), notes=(cold.PROVED,))
@@ -149,6 +149,11 @@ def _image(context: Context, layers: Layers, cell: Cell) -> str | None:
     if not cell.starts_from:
         return bare
     return layers.find(cell.target, bare, cell.starts_from)
+
+
+def _is_proved(context: Context, layers: Layers, cell: Cell) -> bool:
+    """Whether the state that a cold cell leaves is kept, and by one that asked of it what this one would."""
+    return layers.answers(cell.target, context.images[cell.target], cell.reaches, cold.asked(context.matrix))
 
 
 def _notes(machines: Machines, observed: Observed) -> tuple[str, ...]:

@@ -14,8 +14,10 @@ import re
 import stat
 import subprocess
 import sys
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Pattern, TextIO
+from typing import Any, Callable, Dict, Iterator, List, Optional, Pattern
 
 # What a mistake in cuts everybody off, or is refused for the smallest thing.
 NEVER = re.compile(
@@ -50,8 +52,16 @@ Damage = Dict[str, Any]
 Arguments = Dict[str, Any]
 
 
+# A validator that takes longer is waiting for something.
+TIMEOUT_S = 60
+
+
 class Refused(Exception):
     """Nothing was damaged."""
+
+
+class NotUndone(Exception):
+    """A damage that was to be taken back is still there, so that nothing here can be judged."""
 
 
 def main() -> None:
@@ -117,44 +127,60 @@ def unit(name: str, strict: bool) -> str:
 def do(damage: Damage, subject: str) -> None:
     way = damage["way"]
     if way == "disable":
-        run(["systemctl", "disable", "--quiet", "--", subject])
-        validate(damage, subject, lambda: run(["systemctl", "enable", "--quiet", "--", subject]))
+        with undone_on_failure(subject, lambda: run(["systemctl", "enable", "--quiet", "--", subject])):
+            run(["systemctl", "disable", "--quiet", "--", subject])
+            validate(damage, subject)
     elif way == "mode":
         Path(subject).chmod(other_mode(Path(subject).stat(), damage["arguments"]))
     else:
         if not Path(subject).is_file():
             raise Refused("it is no file")
         # Written back in place, as an editor or a careless `echo >>` would: the same inode, owner and mode.
-        with Path(subject).open("r+", encoding="utf-8", newline="") as file:
-            text = file.read()
-            overwrite(file, WAYS[way](text, damage["arguments"], subject))
-            validate(damage, subject, lambda: overwrite(file, text))
+        # Without a buffer, which would go on trying to write what the disk had no room for.
+        with Path(subject).open("r+b", buffering=0) as file:
+            content = file.read()
+            damaged = WAYS[way](content.decode(), damage["arguments"], subject).encode()
+            with undone_on_failure(subject, lambda: overwrite(file, content)):
+                overwrite(file, damaged)
+                validate(damage, subject)
 
 
-def overwrite(file: TextIO, text: str) -> None:
+@contextmanager
+def undone_on_failure(subject: str, undo: Callable[[], object]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        try:
+            undo()
+        except Exception as error:
+            raise NotUndone(f"the damage to {subject} could not be taken back: {error}") from error
+        raise
+
+
+def overwrite(file: FileIO, content: bytes) -> None:
+    """What is there already is kept room for: it is cut at the end, not at the beginning."""
     file.seek(0)
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
     file.truncate()
-    file.write(text)
-    file.flush()
 
 
-def validate(damage: Damage, subject: str, undo: Callable[[], object]) -> None:
+def validate(damage: Damage, subject: str) -> None:
     commands = [damage["validate"]] if damage["validate"] else []
     if damage["derived"] and damage["way"] != "disable":
         commands += [[part.format(subject) for part in argv] for path, argv in VALIDATORS if path.search(subject)]
-    try:
-        for argv in commands:
-            run(argv)
-    except Refused:
-        undo()
-        raise
+    for argv in commands:
+        run(argv)
 
 
 def run(argv: List[str]) -> str:
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        done = subprocess.run(argv, capture_output=True, errors="replace", check=False, timeout=TIMEOUT_S)
     except OSError as error:
         raise Refused(f"{argv[0]}: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise Refused(f"`{' '.join(argv)}` did not end within {TIMEOUT_S} s") from None
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise Refused(f"`{' '.join(argv)}` failed: {said[-1] if said else done.returncode}")

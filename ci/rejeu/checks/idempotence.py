@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from rejeu import footprints
 from rejeu.ansible.playbook import PlaybookRun
+from rejeu.checks import cold
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
 from rejeu.checks.replays import Replays
 from rejeu.context import Step
+from rejeu.judge.attribution import reaching
 from rejeu.judge.equivalence import different
 from rejeu.judge.footprint import judge_declared
 from rejeu.judge.measure import measure
@@ -87,7 +89,8 @@ def check(
         machines.target.shut_down()
     if is_wanted:
         machines.context.report(cell.name, "keeping the state")
-        layers.keep(machines.target, cell.target, image, cell.reaches, converge.events.runs)
+        answered = cold.proof(machines, converge)
+        layers.keep(machines.target, cell.target, image, cell.reaches, converge.events.runs, answered)
         leave()
     if Step.REBOOT in steps:
         machines.context.report(cell.name, "reboot")
@@ -104,7 +107,8 @@ def _judge_footprint(machines: Machines, baseline: Snapshot, converge: PlaybookR
     cell, matrix = machines.cell, machines.context.matrix
     converged = machines.snapshot("converged", since=baseline)
     data = tuple(path for name in standing(matrix, cell.reaches) for path in matrix.domains[name].data)
-    measured = measure(cell.target, cell.subject, baseline, converged, converge.events.runs, data=data)
+    runs = reaching(converge.events.runs, matrix.platform.host)
+    measured = measure(cell.target, cell.subject, baseline, converged, runs, data=data)
     footprints.write(machines.folder, measured)
     ledger.judge(DECLARED, judge_declared(matrix, cell.subject, measured))
 

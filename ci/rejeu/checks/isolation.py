@@ -15,7 +15,7 @@ from rejeu.context import Step
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.changes import compare
 from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive
-from rejeu.judge.footprint import outside, owners
+from rejeu.judge.footprint import may_cut, outside, owners
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_recap, judge_success
 from rejeu.judge.tagged import data_owners, intrusions, judge_carried, judge_halfway, judge_repeats, returned
 from rejeu.observe.snapshot import Snapshot
@@ -32,6 +32,8 @@ AVAILABLE = "every other domain's services stayed available"
 RAN = "exactly the tag's roles ran"
 REPEATS = "a repeated tagged run changes nothing"
 COMPLEMENT = "without the tag everything else is repaired, and its own domain left alone"
+
+_LASTING = {Kind.CONTENT, Kind.METADATA, Kind.CREATED, Kind.DELETED, Kind.RUNTIME}
 
 ASSERTIONS = (SELECTS, SUCCEEDS, REPAIRS, UNTOUCHED, UNCHANGED, UNDISTURBED, AVAILABLE, RAN, REPEATS, COMPLEMENT)
 
@@ -120,7 +122,8 @@ class _Isolation:
         if undriftable := [name for name in self.own if all(one.domain != name for one in self.injected)]:
             self.ledger.error(REPAIRS, f"no drift is declared or can be derived for {', '.join(undriftable)}")
         else:
-            self.ledger.judge(REPAIRS, self._judge_drifts(step, "tagged", self.own, Verdict.REPAIRED))
+            left = self._judge_drifts(step, "tagged", self.own, Verdict.REPAIRED)
+            self.ledger.judge(REPAIRS, [*left, *self._strayed(step)])
         self.ledger.judge(UNTOUCHED, self._judge_drifts(step, "tagged", self.others, Verdict.UNTOUCHED))
         foreign = self._foreign(step)
         self.ledger.judge(UNCHANGED, [finding for finding in foreign if finding.facet is not Facet.UNITS])
@@ -200,6 +203,20 @@ class _Isolation:
                 self.watching.observed.note(f"{said} ({one.damage.where})")
         return findings
 
+    def _strayed(self, step: _Step) -> list[Finding]:
+        """What the run made of its own domains that the whole site had not: under the tag alone a task knew less."""
+        drifted = {one.subject for one in self.injected}
+        other = {
+            (change.facet, change.subject)
+            for change in compare(self.clean, step.after)
+            if change.kind in _LASTING and change.subject not in drifted
+        }
+        return [
+            replace(finding, message=f"{finding.message} (not what the whole site makes of it)")
+            for finding, change in self._with_changes(step)
+            if (change.facet, change.subject) in other and not set(owners(self.matrix, change)).isdisjoint(self.own)
+        ]
+
     def _foreign(self, step: _Step) -> list[Finding]:
         """Changes outside what the tag's domains may own, each saying whose it is."""
         injected = {(change.facet, change.subject) for change in compare(self.clean, self.damaged)}
@@ -208,20 +225,20 @@ class _Isolation:
             whose = self._whose(change)
             # Whether what nobody declares was repaired by whom it was to be is judged with the drifts.
             is_repair = not whose and (change.facet, change.subject) in injected
-            if outside(self.matrix, self.own, [change]) and not is_repair:
+            is_cut = may_cut(self.matrix, self.own, whose, change)
+            if outside(self.matrix, self.own, [change]) and not (is_repair or is_cut):
                 message = f"{finding.message} (belongs to {', '.join(whose) or 'no domain'})"
                 foreign.append(replace(finding, message=message))
         return foreign
 
     def _trespasses(self, step: _Step) -> list[Finding]:
         """What belongs to the tag's domains alone, and moved while everything but the tag ran."""
-        may_cut = {name for other in self.others for name in self.matrix.domains[other].may_cut}
         return [
             replace(finding, message=f"{finding.message} (belongs to {', '.join(whose)})")
             for finding, change in self._with_changes(step)
             if (whose := self._whose(change))
             and set(whose) <= set(self.own)
-            and not (change.facet is Facet.UNITS and set(whose) <= may_cut)
+            and not may_cut(self.matrix, self.others, whose, change)
         ]
 
     def _whose(self, change: Change) -> tuple[str, ...]:
@@ -232,8 +249,8 @@ class _Isolation:
         return list(zip(step.findings, changes, strict=True))
 
     def _judge_availability(self, play: PlaybookRun, start_ns: int) -> None:
-        may_cut = {other for name in self.own for other in self.matrix.domains[name].may_cut}
-        others = [name for name in self.others if name not in may_cut]
+        cut = {other for name in self.own for other in self.matrix.domains[name].may_cut}
+        others = [name for name in self.others if name not in cut]
         outages, stalled = self.watching.outages(start_ns, self.watching.session.mark(), play.events.runs, others)
         conclude_availability(
             self.ledger, AVAILABLE, self.watching.asked(others), outages, [stalled] if stalled else []

@@ -23,6 +23,10 @@ from rejeu.values import TaskRun
 
 LAYER = "rejeu.layer"
 MANAGED = "rejeu.managed"
+ANSWERED = "rejeu.answered"
+
+# Of what is kept beside a state: one that older code kept tells too little, and is not found.
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,23 @@ class Layers:
         tag = self.tag(target, image, state)
         return tag if exists(self.client, tag) else None
 
-    def keep(self, machine: SystemdTarget, target: str, image: str, state: State, runs: Iterable[TaskRun]) -> None:
+    def answers(self, target: str, image: str, state: State, asked: str) -> bool:
+        """Whether a state is kept, and by one that asked this of it."""
+        tag = self.find(target, image, state)
+        return tag is not None and self.client.images.get(tag).labels[ANSWERED] == asked
+
+    def keep(
+        self,
+        machine: SystemdTarget,
+        target: str,
+        image: str,
+        state: State,
+        runs: Iterable[TaskRun],
+        answered: str | None = None,
+    ) -> None:
         """Commit a converged target, which is shut down, and let go of what the same state was before a change.
-        ``runs`` is the converge that led to it: what that managed is kept with it.
+        ``runs`` is the converge that led to it: what that managed is kept with it. ``answered`` names what was
+        asked of the state, and found well.
 
         Raises HarnessError where the playbooks were edited meanwhile: the name would promise what is not in it.
         """
@@ -63,17 +81,17 @@ class Layers:
             raise HarnessError("the playbooks or secrets were edited while the run was under way; run it again")
         tag = self.tag(target, image, state)
         label = f"{self.checkout}/{target}/{'+'.join(state)}"
-        machine.commit(tag, {LAYER: label, MANAGED: pack(managed(runs))})
+        # All of them, whatever they say: an image inherits those of the state that it was made from.
+        machine.commit(tag, {LAYER: label, MANAGED: pack(managed(runs)), ANSWERED: answered or "nothing"})
         self._kept.append(tag)
         for old in self.client.images.list(filters={"label": f"{LAYER}={label}"}):
-            for name in old.tags:
+            for name in old.tags or [old.id]:  # one without a tag is this state, kept before it was asked
                 if name != tag:
                     removing(partial(self.client.images.remove, name))  # in use by a kept target, or another run
 
     def managed(self, tag: str) -> tuple[Managed, ...]:
-        """What the last step to a kept state managed. One that was kept without telling, told nothing."""
-        packed = self.client.images.get(tag).labels.get(MANAGED)
-        return unpack(packed) if packed else ()
+        """What the last step to a kept state managed."""
+        return unpack(self.client.images.get(tag).labels[MANAGED])
 
     def discard(self) -> None:
         """Remove what this run has kept."""
@@ -95,7 +113,8 @@ def unpack(packed: str) -> tuple[Managed, ...]:
 def _content(project: Project) -> str:
     told = [str(path.relative_to(project.checkout)) for path in (project.playbook, project.inventory)]
     installed = [version(package) for package in ("rejeu", "ansible", "ansible-core")]
-    return digest(_tree(project.directory), _tree(project.secrets.inventory), project.host, *told, *installed)
+    trees = (_tree(project.directory), _tree(project.secrets.inventory))
+    return digest(str(_FORMAT), *trees, project.host, *told, *installed)
 
 
 def _tree(folder: Path) -> bytes:

@@ -13,7 +13,7 @@ from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.errors import HarnessError
 from rejeu.judge import availability
-from rejeu.judge.attribution import attribute, followed, to_findings
+from rejeu.judge.attribution import attribute, followed, reaching, to_findings
 from rejeu.judge.background import Writers, fired_timers, separate, triggered_units
 from rejeu.judge.changes import compare
 from rejeu.observe.probes import Probe, ProbeSession, write_samples
@@ -98,7 +98,7 @@ class Watch:
     def findings(self, changes: Sequence[Change], runs: Sequence[TaskRun]) -> list[Finding]:
         """A finding for each of ``changes`` (from ``moved``), with the one among ``runs`` that made it where that can
         be told."""
-        return to_findings(changes, runs, self.writes)
+        return to_findings(changes, reaching(runs, self._host), self.writes)
 
     def _writers(self, before: Snapshot, after: Snapshot, runs: Sequence[TaskRun]) -> Writers | None:
         writes = self.watcher.between(before.end_ns, after.end_ns)
@@ -109,6 +109,10 @@ class Watch:
         writes = followed(writes, after.files, self.watcher.mounts)
         self.writes += writes
         return Writers.of(writes, before.end_ns, runs)
+
+    @property
+    def _host(self) -> str:
+        return self.machines.context.matrix.platform.host
 
     def asked(self, domains: Sequence[str]) -> list[Probe]:
         """The probes of ``domains``."""
@@ -124,7 +128,8 @@ class Watch:
         outages = [outage for outage in judged.outages if outage.probe in wanted]
         if judged.stalled and not outages and not self.machines.last_attempt:
             raise Disturbed(f"the harness stalled: {judged.stalled}")
-        return availability.findings(outages, probes, lambda at_ns: _run_at(at_ns, runs)), judged.stalled
+        guilty = reaching(runs, self._host)
+        return availability.findings(outages, probes, lambda at_ns: _run_at(at_ns, guilty)), judged.stalled
 
 
 def _run_at(at_ns: int, runs: Sequence[TaskRun]) -> TaskRun | None:

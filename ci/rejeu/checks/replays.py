@@ -48,7 +48,7 @@ class Replays:
         wanted = Step.BISECT in watching.machines.context.options.steps
         if not wanted or all(finding.run for finding in found):
             return False
-        found = bisect(watching.machines, watching, found)
+        found = bisect(watching.machines, watching.observed, found)
         self.units = [finding for finding in found if finding.facet is Facet.UNITS]
         self.state = [finding for finding in found if finding.facet is not Facet.UNITS]
         return True

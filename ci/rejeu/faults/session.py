@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +99,12 @@ class FaultSession(Session):
         outcome = try_fault(context, layers, cell, cell.fault, self.projects[cell.fault.id])
         self.outcomes.append(outcome)
         return report.verdict(cell, outcome)
+
+    def _beside(self, runs: RunFolder, before: Mapping[str, str], values: Mapping[str, str]) -> Iterator[CellResult]:
+        """What faulty roles were measured to own says nothing of the clean ones."""
+        for result in super()._beside(runs, before, values):
+            if result.cell.subject != "footprints":
+                yield result
 
     def _finish(self, runs: RunFolder, values: Mapping[str, str]) -> int:
         outcomes = sorted(self.outcomes, key=lambda one: (one.target, one.fault.id))

@@ -26,7 +26,6 @@ _READ_ONLY = {
     *("gather_facts", "getent", "package_facts", "ping", "service_facts", "setup", "slurp", "stat"),
     *("find", "wait_for", "wait_for_connection", "mount_facts"),
 }
-_CONTROLLER = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -39,57 +38,55 @@ class Blame:
     others: tuple[TaskRun, ...] = ()
 
 
-def blame(
-    change: Change, runs: Sequence[TaskRun], writes: Iterable[Write] = (), tick_ns: int = TICK_NS, offset_ns: int = 0
-) -> Blame | None:
-    """Who made ``change``, or None where that cannot be told. ``offset_ns`` is the target's clock minus the
-    controller's.
+def reaching(runs: Iterable[TaskRun], host: str) -> list[TaskRun]:
+    """Those of ``runs`` that worked on ``host``, the target's name in the inventory: the others cannot be guilty of
+    what happened there."""
+    return [
+        run
+        for run in runs
+        if (run.delegated or run.host) == host
+        and run.status is not TaskStatus.SKIPPED
+        and short(run.task.action) not in _NEVER_ON_TARGET
+    ]
+
+
+def blame(change: Change, runs: Sequence[TaskRun], writes: Iterable[Write] = ()) -> Blame | None:
+    """Who made ``change`` among ``runs``, all of which reached the target; None where that cannot be told.
 
     A file that one of the run's processes wrote belongs to the task that launched it, the first if several tasks did.
     Any other change with a time belongs to the task whose window, begun one tick early, holds it. Where several
     windows do: one that can write before one that only reads; one that said ``changed`` before one that did not; and
     then the earlier, because windows overlap by that tick alone and no task writes within a tick of its start: its
-    module has to be sent first. A change without a time belongs to a task only where no other reached the target.
+    module has to be sent first. A change without a time belongs to a task only where no other could write.
     """
-    possible = [run for run in runs if _reaches_target(run)]
 
-    def at(target_ns: int) -> TaskRun | None:
-        ns = target_ns - offset_ns
-        return min(
-            (run for run in possible if run.start_ns - tick_ns <= ns <= run.end_ns), key=_suspicion, default=None
-        )
+    def at(ns: int) -> TaskRun | None:
+        return min((run for run in runs if run.start_ns - TICK_NS <= ns <= run.end_ns), key=_suspicion, default=None)
 
-    wrote = _writers(change, writes, at, min((run.start_ns for run in possible), default=0) - tick_ns + offset_ns)
+    wrote = _writers(change, writes, at, min((run.start_ns for run in runs), default=0) - TICK_NS)
     if wrote:
         (first, moment_ns, how), *others = wrote
-        return Blame(first, how, _item(first, moment_ns - offset_ns), tuple(run for run, _, _ in others))
+        return Blame(first, how, _item(first, moment_ns), tuple(run for run, _, _ in others))
     if change.at_ns is not None:
         run = at(change.at_ns)
-        return Blame(run, How.WINDOW, _item(run, change.at_ns - offset_ns)) if run else None
-    able = [run for run in possible if _short(run.task.action) not in _READ_ONLY]
+        return Blame(run, How.WINDOW, _item(run, change.at_ns)) if run else None
+    able = [run for run in runs if short(run.task.action) not in _READ_ONLY]
     return Blame(able[0], How.WINDOW) if len(able) == 1 else None
 
 
-def attribute(
-    change: Change, runs: Sequence[TaskRun], writes: Iterable[Write] = (), tick_ns: int = TICK_NS, offset_ns: int = 0
-) -> TaskRun | None:
+def attribute(change: Change, runs: Sequence[TaskRun], writes: Iterable[Write] = ()) -> TaskRun | None:
     """The task alone that ``blame`` names."""
-    found = blame(change, runs, writes, tick_ns, offset_ns)
+    found = blame(change, runs, writes)
     return found.run if found else None
 
 
-def to_findings(
-    changes: Sequence[Change],
-    runs: Sequence[TaskRun],
-    writes: Sequence[Write] = (),
-    tick_ns: int = TICK_NS,
-    offset_ns: int = 0,
-) -> list[Finding]:
-    """A finding for each change, in their order, with its task where one can be named."""
+def to_findings(changes: Sequence[Change], runs: Sequence[TaskRun], writes: Sequence[Write] = ()) -> list[Finding]:
+    """A finding for each change, in their order, with its task where one of ``runs``, which reached the target, can be
+    named."""
     paths = by_path(writes)
     findings = []
     for change in changes:
-        found = blame(change, runs, paths.get(change.subject, ()), tick_ns, offset_ns)
+        found = blame(change, runs, paths.get(change.subject, ()))
         findings.append(
             Finding(
                 kind=change.kind,
@@ -161,20 +158,13 @@ def _writers(
     return found
 
 
-def _reaches_target(run: TaskRun) -> bool:
-    return (
-        run.status is not TaskStatus.SKIPPED
-        and _short(run.task.action) not in _NEVER_ON_TARGET
-        and (run.delegated or run.host) not in _CONTROLLER
-    )
-
-
 def _suspicion(run: TaskRun) -> tuple[bool, bool, int]:
     """Sorts the likeliest first."""
-    return _short(run.task.action) in _READ_ONLY, run.status is not TaskStatus.CHANGED, run.start_ns
+    return short(run.task.action) in _READ_ONLY, run.status is not TaskStatus.CHANGED, run.start_ns
 
 
-def _short(action: str) -> str:
+def short(action: str) -> str:
+    """A module's name, without its collection where that is Ansible's own."""
     return action.removeprefix("ansible.builtin.").removeprefix("ansible.legacy.")
 
 

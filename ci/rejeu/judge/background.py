@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rejeu.judge.attribution import TICK_NS, WRITTEN, by_path
 from rejeu.judge.tolerated import covers, tolerated
 from rejeu.observe.snapshot import Snapshot
-from rejeu.values import Change, Facet, Kind, TaskRun, Write
+from rejeu.values import Cause, Change, Facet, Kind, TaskRun, Write
 
 # What a daemon writes here, a task may have told it to: `ALTER SYSTEM`, `hostnamectl`, `loginctl enable-linger`.
 _CONFIGURATION = ("/etc", "/usr", "/boot", "/opt", "/root", "/home", "/srv", "/var/lib/systemd")
@@ -62,7 +62,7 @@ class Writers:
         return (
             bool(known)
             and all(write.unit in triggered or self._is_bystander(write, change) for write in known)
-            and not any(self._is_in_a_task(write.at_ns) for write in strangers)
+            and not any(self._may_serve_a_task(write, change) for write in strangers)
         )
 
     def include_the_run(self, change: Change) -> bool:
@@ -77,10 +77,14 @@ class Writers:
 
     def _is_bystander(self, write: Write, change: Change) -> bool:
         was_there = write.launched_ns is not None and write.launched_ns < self.began_ns
-        return was_there and not (is_configuration(change.subject) and self._is_in_a_task(write.at_ns))
+        return was_there and not (is_configuration(change.subject) and self._may_serve_a_task(write, change))
 
-    def _is_in_a_task(self, at_ns: int) -> bool:
-        return not self.runs or any(run.start_ns - TICK_NS <= at_ns <= run.end_ns for run in self.runs)
+    def _may_serve_a_task(self, write: Write, change: Change) -> bool:
+        """A daemon does at once what it is asked for, or later (`at`): configuration is never its own affair."""
+        runs = [run for run in self.runs if run.start_ns - TICK_NS <= write.at_ns]
+        if is_configuration(change.subject):
+            return bool(runs) or not self.runs
+        return not self.runs or any(write.at_ns <= run.end_ns for run in runs)
 
 
 def is_configuration(path: str) -> bool:
@@ -105,6 +109,8 @@ def separate(
 
     def is_background(change: Change) -> bool:
         if change.facet is Facet.UNITS and change.subject in triggered and change.kind is not Kind.METADATA:
+            return True
+        if change.cause is Cause.DEMAND:
             return True
         # What a service keeps is its own business; who may read it is not.
         is_data = change.kind is not Kind.METADATA and covers(change, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -33,14 +34,17 @@ def _named(finding: Finding, steps: Sequence[Step]) -> Finding:
 
 
 def _movers(finding: Finding, steps: Sequence[Step]) -> list[TaskRun]:
-    """The tasks that moved it in the way that was found; else in any way; else those that moved what lies in it."""
+    """The tasks that moved it in the way that was found; else in any way; else those that moved what is like it, or
+    lies in it."""
     # Two tasks that undo each other have written the same bytes again only together.
     kinds = {finding.kind, Kind.CONTENT} if finding.kind is Kind.REWRITTEN else {finding.kind}
     own = [(run, one) for run, changes in steps for one in changes if _is_of(one, finding)]
     inside = [(run, one) for run, changes in steps for one in changes if _lies_in(one, finding)]
+    alike = [(run, one) for run, changes in steps for one in changes if _is_like(one, finding)]
     for choice in (
         [run for run, one in own if one.kind in kinds],
         [run for run, one in own if one.kind is not Kind.TOUCHED],
+        [run for run, one in alike if one.kind in kinds],
         [run for run, _ in own],
         [run for run, _ in inside],
     ):
@@ -51,6 +55,15 @@ def _movers(finding: Finding, steps: Sequence[Step]) -> list[TaskRun]:
 
 def _is_of(change: Change, finding: Finding) -> bool:
     return (change.facet, change.subject) == (finding.facet, finding.subject)
+
+
+def _is_like(change: Change, finding: Finding) -> bool:
+    """What is made under a new number or random name each time (another mount on the same place, a rule) is alike."""
+    return change.facet is finding.facet and _shape(change.subject) == _shape(finding.subject)
+
+
+def _shape(subject: str) -> str:
+    return re.sub(r"[0-9a-fA-F]{6,}|[0-9]+", "#", subject)
 
 
 def _lies_in(change: Change, finding: Finding) -> bool:

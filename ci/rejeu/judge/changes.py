@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Set
 
 from rejeu.errors import HarnessError
+from rejeu.judge.causes import UP, accepting, cause_of, state_of
 from rejeu.judge.items import compare_items
 from rejeu.observe.snapshot import ITEM_FACETS, FileEntry, Job, Package, Snapshot, Socket, Unit
 from rejeu.values import Change, Facet, Kind
-
-UP = "active"
 
 
 def compare(before: Snapshot, after: Snapshot) -> list[Change]:
@@ -181,12 +180,14 @@ def _units(before: Snapshot, after: Snapshot) -> Iterator[Change]:
     for job in after.jobs:
         if job.at_ns > before.end_ns:
             jobs.setdefault(job.unit, []).append(job)
+    served = accepting([*before.units.values(), *after.units.values()])
     for name in before.units.keys() | after.units.keys() | jobs.keys():
         old, new = before.units.get(name), after.units.get(name)
         life = _life(old, new, jobs.get(name, []))
         if life:
             kind, detail, at_ns = life
-            yield Change(Facet.UNITS, kind, name, detail, at_ns=at_ns)
+            cause = cause_of(kind, name, old, new, jobs.get(name, []), served)
+            yield Change(Facet.UNITS, kind, name, detail, at_ns=at_ns, cause=cause)
         reloads = [job for job in jobs.get(name, []) if job.verb == "reload"]
         if reloads:
             failed = any(job.result != "done" for job in reloads)
@@ -203,27 +204,21 @@ def _times(count: int) -> str:
     return f"{count} times" if count > 1 else ""
 
 
-def _state(unit: Unit | None) -> str:
-    if unit is None:
-        return "inactive"
-    return UP if unit.active in ("reloading", "refreshing") else unit.active
-
-
 def _life(old: Unit | None, new: Unit | None, jobs: list[Job]) -> tuple[Kind, str, int | None] | None:
-    """How a unit was disturbed: at most one kind. systemd unloads what is inactive and unused, so that no unit and an
-    inactive unit are the same."""
-    was, now = _state(old), _state(new)
+    """How a unit was disturbed: at most one kind."""
+    was, now = state_of(old), state_of(new)
     known = {"", old.invocation if old else ""}
     starts = {job.invocation: job.at_ns for job in jobs if job.verb == "start" and job.invocation not in known}
     if new and new.started_ns and new.invocation not in known:
         starts[new.invocation] = min(new.started_ns, starts.get(new.invocation, new.started_ns))
     first_ns = min(starts.values(), default=new.changed_ns if new else None)
-    ended_ns = min((job.at_ns for job in jobs if job.verb == "stop"), default=new.changed_ns if new else None)
+    ended_ns = min((job.at_ns for job in jobs if job.verb in ("stop", "end")), default=new.changed_ns if new else None)
 
     state = f"{was} -> {now}"
     if old and new and new.restarts > old.restarts:
         return Kind.FLAPPING, f"restarted by itself, {new.restarts} times so far", first_ns
-    if (starts and now == "failed") or (now == "activating" and (was == UP or (new and new.sub == "auto-restart"))):
+    failed_to_start = now == "failed" and (starts or was not in (UP, "failed"))
+    if failed_to_start or (now == "activating" and (was == UP or (new and new.sub == "auto-restart"))):
         return Kind.FLAPPING, state, first_ns
     if was == UP and now != UP:
         return Kind.STOPPED, state, ended_ns

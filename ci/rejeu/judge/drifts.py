@@ -181,9 +181,6 @@ def _where(run: TaskRun) -> str:
 # What became of a damage
 
 
-_FAILED = (TaskStatus.FAILED, TaskStatus.UNREACHABLE)
-
-
 class Verdict(StrEnum):
     REPAIRED = "repaired"
     UNTOUCHED = "untouched"
@@ -198,7 +195,7 @@ def verdict(clean: object, damaged: object, now: object) -> Verdict:
 
 
 def is_left_by_its_own_task(damage: Damage, runs: Iterable[TaskRun]) -> bool:
-    """Whether the task that manages a thing was come to, did not fail, and so chose to leave the thing as it is: it
-    writes once and never again (``force: false``), or on a condition that no longer holds. A declared damage has no
-    such excuse."""
-    return any(_where(run) == damage.where and run.status not in _FAILED for run in runs)
+    """Whether the task that manages a thing looked at it and said ``ok``: it writes once and never again (``force:
+    false``). One that was skipped did not look: its condition may hang on what the tag leaves out. A declared damage
+    has no such excuse."""
+    return any(_where(run) == damage.where and run.status is TaskStatus.OK for run in runs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
 from rejeu.judge.generalise import FIELDS, pattern
@@ -16,6 +16,8 @@ from rejeu.wording import where
 # What leaves a thing as it was is no quarrel about what it is to be.
 _HARMLESS = {Kind.REWRITTEN, Kind.REBUILT, Kind.TOUCHED}
 _DISTURBANCES = {Kind.RESTARTED, Kind.RELOADED, Kind.STOPPED, Kind.FLAPPING}
+# After these a unit is up again, and what it was.
+_CUTS = {Kind.RESTARTED, Kind.RELOADED}
 
 
 def owns(footprint: Footprint, change: Change | Mark) -> bool:
@@ -44,6 +46,13 @@ def owners(matrix: Matrix, change: Change) -> tuple[str, ...]:
 def outside(matrix: Matrix, domains: Sequence[str], changes: Iterable[Change]) -> list[Change]:
     """The changes that none of ``domains`` may make."""
     return [change for change in changes if not any(owns(matrix.domains[name].footprint, change) for name in domains)]
+
+
+def may_cut(matrix: Matrix, running: Iterable[str], whose: Collection[str], change: Change | Mark) -> bool:
+    """Whether the domains ``running`` declare that they cut those that the change belongs to (``may_cut``): a unit was
+    restarted or reloaded, and is up again. Nothing else is a cut."""
+    allowed = {other for name in running for other in matrix.domains[name].may_cut}
+    return change.facet is Facet.UNITS and change.kind in _CUTS and bool(whose) and set(whose) <= allowed
 
 
 def undeclared(domain: Domain, marks: Sequence[Mark]) -> list[Mark]:
@@ -101,7 +110,7 @@ def _quarrel(matrix: Matrix, first: tuple[str, Mark], second: tuple[str, Mark]) 
     one, other = first[1], second[1]
     if one.kind in _HARMLESS or other.kind in _HARMLESS or _is_shared(matrix, other):
         return False
-    if _may_disturb(matrix, first, second[0]) or _may_disturb(matrix, second, first[0]):
+    if may_cut(matrix, [first[0]], [second[0]], one) or may_cut(matrix, [second[0]], [first[0]], other):
         return False
     # Two domains that need the same directory, package or running service agree.
     alike = (one.kind, one.detail) == (other.kind, other.detail)
@@ -111,18 +120,15 @@ def _quarrel(matrix: Matrix, first: tuple[str, Mark], second: tuple[str, Mark]) 
 
 def _trespasses(matrix: Matrix, by: tuple[str, Mark], owner: str) -> bool:
     mark = by[1]
-    if mark.kind in _HARMLESS or _is_needed(mark) or _is_shared(matrix, mark) or _may_disturb(matrix, by, owner):
+    if mark.kind in _HARMLESS or _is_needed(mark) or _is_shared(matrix, mark):
+        return False
+    if may_cut(matrix, [by[0]], [owner], mark):
         return False
     return owns(matrix.domains[owner].footprint, mark)
 
 
 def _is_needed(mark: Mark) -> bool:
     return mark.kind is Kind.CREATED and (mark.directory or mark.facet is Facet.PACKAGES)
-
-
-def _may_disturb(matrix: Matrix, by: tuple[str, Mark], other: str) -> bool:
-    name, mark = by
-    return mark.facet is Facet.UNITS and mark.kind in _DISTURBANCES and other in matrix.domains[name].may_cut
 
 
 def _is_shared(matrix: Matrix, mark: Mark) -> bool:

@@ -65,6 +65,10 @@ class Point:
     def is_of(self, task: Task) -> bool:
         return _place(task) == _place(self.run.task)
 
+    def is_behind(self, runs: Iterable[TaskRun]) -> bool:
+        """Whether a converge that went like ``runs`` has ended the task here."""
+        return sum(self.is_of(run.task) for run in runs) >= self.occurrence
+
 
 def points(runs: Sequence[TaskRun], interrupt: Interrupt) -> list[Point]:
     """Where to cut off a converge that went like ``runs``, in its order.

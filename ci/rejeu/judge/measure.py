@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from rejeu.judge.attribution import TICK_NS, blame
-from rejeu.judge.background import Writers, fired_timers, separate, triggered_units
+from rejeu.judge.background import fired_timers, separate, triggered_units
 from rejeu.judge.changes import compare
 from rejeu.judge.patterns import matches
 from rejeu.observe.snapshot import Snapshot
-from rejeu.values import Change, Facet, Kind, TaskRun, TaskStatus, Write
+from rejeu.values import Change, Facet, Kind, TaskRun, TaskStatus
 
 _PACKAGE_MODULES = {
     *("apt", "package", "dpkg_selections", "debconf", "dnf", "dnf5", "yum", "zypper", "pacman", "apk"),
@@ -64,19 +64,17 @@ def measure(
     runs: Sequence[TaskRun],
     *,
     data: Sequence[str] = (),
-    writes: Sequence[Write] = (),
 ) -> Measured:
-    """The footprint of a converge whose tasks are ``runs``. ``before`` is a target that holds the domain's
+    """The footprint of a converge of which ``runs`` reached the target. ``before`` is a target that holds the domain's
     requirements, ``after`` was taken with the end of ``before`` as its ``since``; ``data`` are the patterns of all
-    services' own files, and ``writes`` what the kernel told meanwhile.
+    services' own files.
 
     What changed while packages were installed came with them, and counts as the packages that were asked for.
     """
     triggered = triggered_units(after, fired_timers(before, after))
-    writers = Writers.of(writes, before.end_ns, runs)
-    changes = separate(compare(before, after), data=data, triggered=triggered, writers=writers).real
+    changes = separate(compare(before, after), data=data, triggered=triggered).real
     marks: dict[tuple[Facet, str], Mark] = {}
-    for mark in _Converge(before, after, runs, changes, writers.paths).marks():
+    for mark in _Converge(before, after, runs, changes).marks():
         marks.setdefault((mark.facet, mark.subject), mark)
     order = list(Facet)
     return Measured(
@@ -90,7 +88,6 @@ class _Converge:
     after: Snapshot
     runs: Sequence[TaskRun]
     changes: Sequence[Change]
-    writes: Mapping[str, Sequence[Write]]
 
     def marks(self) -> Iterator[Mark]:
         for facet in Facet:
@@ -132,7 +129,7 @@ class _Converge:
 
     def _made_by(self, change: Change) -> tuple[TaskRun, ...]:
         """The runs that made a change, as far as they can be named."""
-        found = blame(change, self.runs, self.writes.get(change.subject, ()))
+        found = blame(change, self.runs)
         return (found.run, *found.others) if found else ()
 
     def _own(self, change: Change, moments: Iterable[int | None]) -> TaskRun | None:

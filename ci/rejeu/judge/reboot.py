@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rejeu.judge.background import is_configuration, separate
 from rejeu.judge.describe import describe
-from rejeu.values import Change, Facet, Finding, Kind
+from rejeu.values import Cause, Change, Facet, Finding, Kind
 
 # A boot makes these anew.
 _VOLATILE = ("/run/", "/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written
@@ -29,7 +29,7 @@ def judge_return(changes: Sequence[Change], data: Sequence[str]) -> Returned:
     lost = []
     for change in real:
         is_kept = change.facet is Facet.FILES and change.subject.startswith(_KEPT_BY_SERVICES)
-        if is_kept and not is_configuration(change.subject):
+        if _is_of_the_boot(change) or (is_kept and not is_configuration(change.subject)):
             background.append(change)
             continue
         lost.append(
@@ -42,3 +42,11 @@ def judge_return(changes: Sequence[Change], data: Sequence[str]) -> Returned:
             )
         )
     return Returned(lost, background)
+
+
+def _is_of_the_boot(change: Change) -> bool:
+    """A unit that did not stand before is no loss, nor one that had nothing to do at this boot. Targets stand while
+    something wants them."""
+    if change.facet is not Facet.UNITS or change.kind is Kind.METADATA:
+        return False
+    return change.kind is Kind.RUNTIME or change.cause is Cause.CONDITION or change.subject.endswith(".target")

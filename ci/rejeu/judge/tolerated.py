@@ -34,7 +34,7 @@ BUILT_IN = (
         Facet.FILES,
         (
             *("/run/systemd/**", "!/run/systemd/{system,user,network}/**", "!/run/systemd/*.{d,control}/**"),
-            "/{tmp,var/tmp}/systemd-private-*{,/tmp}",
+            *("/{tmp,var/tmp}/systemd-private-*{,/tmp}", "/{etc,var}/.updated"),
         ),
     ),
     Toleration(

@@ -72,7 +72,9 @@ class Unit:
     """systemd's properties of a unit. ``started_ns`` is when its last start began, ``changed_ns`` when its state
     last changed, both on the target's clock. ``last_trigger`` (timers) is systemd's text, to be compared only.
     ``reads`` are the files that its definition names: the unit, its drop-ins, environment files, and paths among the
-    arguments of what it starts. ``process_ns`` is when the youngest of its processes began."""
+    arguments of what it starts. ``bus_name`` is what it is called by on the system's bus. ``skipped`` says that its
+    conditions did not hold when it was last to start, ``accepts`` (sockets) that each connection starts an instance.
+    ``process_ns`` is when the youngest of its processes began."""
 
     name: str
     type: str
@@ -88,13 +90,16 @@ class Unit:
     triggered_by: tuple[str, ...]
     last_trigger: str
     reads: tuple[str, ...] = ()
+    bus_name: str = ""
+    skipped: bool = False
+    accepts: bool = False
     process_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A ``start``, ``stop`` or ``reload`` that the journal tells of. A start that a unit's conditions skipped has no
-    new ``invocation``."""
+    """A ``start``, ``stop`` or ``reload`` that the journal tells of, or an ``end``: the unit's processes are gone,
+    whether it was told to stop or not. A start that a unit's conditions skipped has no new ``invocation``."""
 
     unit: str
     verb: str

@@ -131,7 +131,7 @@ def _openssl(command: Command) -> Judged:
     if _option(words, "-out", "-keyout", "-CAserial"):
         return Judged(Shape.WRITES)
     reads = {"x509", "verify", "s_client", "version", "dgst", "rsa", "pkey", "req", "crl", "ciphers", "passwd", "ec"}
-    return Judged(Shape.READS if words and words[0] in {*reads, "rand", "base64", "enc", "pkcs12"} else Shape.STRANGE)
+    return Judged(Shape.READS if words and words[0] in {*reads, "rand", "base64", "enc", "pkcs12"} else Shape.OPEN)
 
 
 def _git(command: Command) -> Judged:
@@ -150,8 +150,13 @@ def _git(command: Command) -> Judged:
 
 
 def _ip(command: Command) -> Judged:
-    writes = {"add", "del", "delete", "set", "change", "replace", "flush", "append", "exec"}
+    writes = {"add", "del", "delete", "set", "change", "replace", "flush", "append"}
     return Judged(Shape.READS if writes.isdisjoint(command.words) else Shape.WRITES)
+
+
+def _wipefs(command: Command) -> Judged:
+    wipes = any(re.match(r"-[a-z]*[ao]|--all|--offset", word) for word in command.words[1:])
+    return Judged(Shape.WRITES if wipes else Shape.READS)
 
 
 OWN: dict[str, Callable[[Command], Judged]] = {
@@ -164,7 +169,7 @@ OWN: dict[str, Callable[[Command], Judged]] = {
     "fuser": _unless("-k", "--kill"),
     "git": _git,
     "ip": _ip,
-    "kill": _only("-0", "-l"),
+    **dict.fromkeys(("kill", "killall", "pkill"), _only("-0", "-l")),
     "journalctl": _unless("--vacuum-size", "--vacuum-time", "--vacuum-files", "--rotate", "--flush", "--sync"),
     "openssl": _openssl,
     "postconf": _unless("-e", "-X", "-#", "-M", "-F"),
@@ -176,5 +181,6 @@ OWN: dict[str, Callable[[Command], Judged]] = {
     "useradd": _alone("-D", "--defaults"),
     "wg": _only("show", "showconf", "pubkey", "genkey", "genpsk", ""),
     "wget": _wget,
+    "wipefs": _wipefs,
     "yq": _unless("-i", "--inplace", "--in-place"),
 }

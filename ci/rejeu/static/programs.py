@@ -28,9 +28,9 @@ READERS = words(
 WRITERS = words(
     """
     adduser addgroup chage chattr chcon chgrp chmod chown chpasswd cp dd deluser fallocate gpasswd groupadd groupdel
-    groupmod install insmod killall ln mkdir mkfifo mknod mkswap modprobe mv passwd patch pkill poweroff reboot
+    groupmod install insmod ln mkdir mkfifo mknod mkswap modprobe mv passwd patch poweroff reboot
     renice restorecon rm rmdir rmmod rsync scp setcap setfacl setfattr setsebool shred shutdown split swapoff touch
-    truncate unlink useradd userdel usermod wipefs
+    truncate unlink useradd userdel usermod
     """
 )
 
@@ -66,7 +66,8 @@ NETWORK = words("nft ip iptables ip6tables tc ethtool brctl bridge wg")
 TELLING_OPTIONS = words(
     """
     --version --help --dry-run --dryrun --simulate --just-print --no-act --noop --check --checkconf --validate
-    --syntax-check --configtest --test --assumeno
+    --syntax-check --configtest --test --assumeno --noaction --pretend --recon --list-only --showconfig --show-config
+    --show-depends
     """
 )
 LONE_TELLING_OPTIONS = words("-v -V -h -version --v help version")

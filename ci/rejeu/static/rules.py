@@ -22,6 +22,8 @@ _READERS = words(
     wait_for wait_for_connection
     """
 )
+_MAKE_HOSTS = {"add_host", "group_by"}
+_LOADS_SECRETS = {"load_vars"}
 _INTERNAL = "validate_argument_spec"
 
 
@@ -48,10 +50,10 @@ def hidden_changes(plan: Plan, matrix: Matrix, host: str) -> Iterator[Finding]:
         # A handler runs because a change was reported: it has none to hide.
         if source.never_changes and not source.task.handler and (judged := _judged(source)):
             part = _shortened(judged.part)
-            if judged.shape in (Shape.WRITES, Shape.STRANGE):
+            if judged.shape is Shape.WRITES:
                 yield _finding(
                     source,
-                    f"has `changed_when: false`, but `{part}` {judged.shape}: let `changed_when` say when it changes",
+                    f"has `changed_when: false`, but `{part}` writes: let `changed_when` say when it changes",
                 )
 
 
@@ -88,11 +90,14 @@ def shared_tags(plan: Plan, matrix: Matrix, host: str) -> Iterator[Finding]:
 
 def skipped_loaders(plan: Plan, matrix: Matrix, host: str) -> Iterator[Finding]:
     for at, source in enumerate(plan.sources):
-        if source.task.role or source.task.handler or source.sets == () or not source.used_by:
+        # Who uses secrets may do so by way of group_vars, which belong to no role.
+        for_all = _module(source) in _LOADS_SECRETS
+        if source.task.role or source.task.handler or source.sets == () or not (source.used_by or for_all):
             continue
         starved: dict[str, list[str]] = {}
         for later in plan.sources[at + 1 :]:
-            if later.task.role in source.used_by and not later.task.handler and _module(later) != _INTERNAL:
+            is_user = later.task.role in source.used_by or (for_all and later.task.role and later.play == source.play)
+            if is_user and not later.task.handler and _module(later) != _INTERNAL:
                 for tag in later.selected_by - source.selected_by:
                     starved.setdefault(later.task.role, []).append(tag)
         if starved:
@@ -106,14 +111,16 @@ def skipped_loaders(plan: Plan, matrix: Matrix, host: str) -> Iterator[Finding]:
 
 
 def empty_plays(plan: Plan, matrix: Matrix, host: str) -> Iterator[Finding]:
-    for play in plan.plays:
+    # What these make is known only once they have run.
+    made_in = min((source.play for source in plan.sources if _module(source) in _MAKE_HOSTS), default=len(plan.plays))
+    for play in plan.plays[: made_in + 1]:
         if not play.hosts:
             where = Task("", play.name, "play", play.path, play.line)
             yield Finding(
-                Kind.SELECTION,
+                Kind.STATIC,
                 play.name,
                 f"play `{play.name}` matches no host of the inventory, and would end well without doing anything: "
-                "mend its `hosts:`",
+                "mend its `hosts:`, or waive it where another inventory has them",
                 run=TaskRun(where, "", TaskStatus.SKIPPED, 0, 0),
             )
 
@@ -158,8 +165,7 @@ def _writes(source: Source) -> str:
         return ""
     judged = _judged(source)
     if judged:
-        writes = judged.shape in (Shape.WRITES, Shape.STRANGE)
-        return f"`{_shortened(judged.part)}` {judged.shape}" if writes else ""
+        return f"`{_shortened(judged.part)}` writes" if judged.shape is Shape.WRITES else ""
     if module == "uri" and source.arguments.get("method", "GET") in ("GET", "HEAD") and "dest" not in source.arguments:
         return ""
     return f"`{module}` writes"

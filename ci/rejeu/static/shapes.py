@@ -30,6 +30,10 @@ from rejeu.static.verdicts import Judged, Shape, worst
 _SHORT = {
     # Options that make an otherwise unknown program a reading one; `t` is -t, alone or in a bunch.
     "apache2ctl": "tSMvVl",
+    "apt": "s",
+    "apt-get": "s",
+    "apt-mark": "s",
+    "aptitude": "s",
     "apachectl": "tSMvVl",
     "apache2": "tSMvVl",
     "arp": "an",
@@ -47,6 +51,8 @@ _SHORT = {
     "ip6tables": "LSC",
     "iptables": "LSC",
     "losetup": "alj",
+    "make": "nq",
+    "modprobe": "ncDR",
     "mount": "l",
     "nft": "c",
     "nginx": "tTvV",
@@ -54,7 +60,9 @@ _SHORT = {
     "php-fpm": "tv",
     "php": "vmi",
     "pwck": "r",
+    "restorecon": "n",
     "rpm": "qVKE",
+    "rsync": "n",
     "semanage": "lE",
     "semodule": "l",
     "ssh-keygen": "lyF",
@@ -64,6 +72,7 @@ _SHORT = {
     "unbound-checkconf": "o",
     "unzip": "lptZ",
     "visudo": "c",
+    "wipefs": "n",
 }
 _SILENT = {"arp", "hostname", "mount", "swapon"}
 _EXEC_OPTIONS = frozenset({"-u", "-e", "-w", "-n", "-c", "--user", "--env", "--namespace"})
@@ -113,9 +122,12 @@ def _program(command: Command, script: Script, apart: bool) -> Judged:
         if command.stdin is not None:
             return Judged(Shape.OPEN) if command.stdin == HOLE else _script(parse(command.stdin, script), apart)
         if program == "su":
-            return Judged(Shape.STRANGE)
+            return Judged(Shape.OPEN)
     if program in ("command", "builtin") and arguments[:1] and arguments[0] in ("-v", "-V"):
         return Judged(Shape.READS)
+    if program == "ip" and "exec" in arguments:  # in a network namespace or VRF, by its name
+        inner = arguments[arguments.index("exec") + 2 :]
+        return _command(Command(inner, stdin=command.stdin), script, apart)
     if program in WRAPPERS or program in ("command", "builtin"):
         inner = _behind(arguments, *WRAPPERS.get(program, (frozenset(), 0)))
         apart = apart or (program == "unshare" and not {"-n", "--net"}.isdisjoint(arguments))
@@ -129,7 +141,7 @@ def _program(command: Command, script: Script, apart: bool) -> Judged:
     if any(_only_tells(word) for word in arguments) or (len(arguments) == 1 and arguments[0] in LONE_TELLING_OPTIONS):
         return Judged(Shape.READS)
     if program in _SHORT and any(
-        re.match(r"-[A-Za-z]", word) and set(word[1:]) & set(_SHORT[program]) for word in arguments
+        re.fullmatch(r"-[A-Za-z]+", word) and set(word) & set(_SHORT[program]) for word in arguments
     ):
         return Judged(Shape.READS)
     if program == "find":
@@ -167,11 +179,14 @@ def _by_words(program: str, arguments: Sequence[str], script: Script) -> Judged:
         return Judged(Shape.READS)
     if "-l" in arguments:
         return Judged(Shape.READS)
-    return Judged(Shape.OPEN if any(word.startswith(HOLE) for word in plain(arguments)[:1]) else Shape.STRANGE)
+    return Judged(Shape.OPEN)
 
 
 def _only_tells(option: str) -> bool:
     parts = names(option, whole=True) if option.startswith("--") else set()
+    name, _, value = option.partition("=")
+    if name in ("--dry-run", "--dryrun") and value:  # kubectl, helm
+        return value not in ("none", "false")
     return option in TELLING_OPTIONS or ("check" in parts and "no" not in parts)
 
 

@@ -13,9 +13,7 @@ from rejeu.static.shell import HOLE, without_templates
 class Shape(StrEnum):
     READS = "only reads"
     WRITES = "writes"
-    # It is told what runs, and that is nothing of which is known that it only reads.
-    STRANGE = "is not known to only read"
-    # Only a run tells what runs.
+    # Nobody knows what runs before the run, or what it does.
     OPEN = "cannot be told"
 
 
@@ -27,7 +25,7 @@ class Judged:
     part: str = ""
 
 
-_WORST = (Shape.WRITES, Shape.STRANGE, Shape.OPEN, Shape.READS)
+_WORST = (Shape.WRITES, Shape.OPEN, Shape.READS)
 _CALLS_THAT_WRITE = re.compile(
     r"\b(pg_(reload|terminate|cancel|create|drop|rotate|switch|promote|replication_slot|logical_emit)\w*"
     r"|setval|nextval|set_config|lo_\w+|dblink_exec)\s*\(",

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.playbook.handler import Handler
@@ -16,6 +17,8 @@ _TELLING = (
     *("path", "dest", "name", "mode", "state", "enabled"),
     *("regexp", "marker", "section", "option", "key", "sysctl_file"),
 )
+# A template may have put a secret into these, so they are told only where the task's own text has them.
+_LITERAL = ("regexp", "marker", "option", "key")
 
 DOCUMENTATION = """
     name: rejeu_events
@@ -23,7 +26,8 @@ DOCUMENTATION = """
     short_description: append rejeu's events as JSON lines
     description:
       - Writes when each task started and ended on each host, and what Ansible said of it.
-      - Of arguments only those are told that say what a task manages, and no result, since either may hold a secret.
+      - Of arguments only those are told that say what a task manages, patterns only where no template made them, and no
+        result, since either may hold a secret.
       - Where REJEU_STEP is the number of an open socket, a byte is sent there for each start and end, and after an end
         Ansible goes on only once a byte has come back, or nobody is there to send one.
     requirements:
@@ -45,6 +49,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._file = open(path, "a", buffering=1) if path else None  # noqa: PTH123, SIM115
         step = os.environ.get("REJEU_STEP")
         self._step = socket.socket(fileno=int(step)) if path and step else None
+        # Results come with the arguments as they were templated.
+        self._raw: dict[str, tuple[dict[str, Any], str]] = {}
 
     def _write(self, event: str, **fields: Any) -> None:
         if self._file:
@@ -69,6 +75,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
         path, _, line = (task.get_path() or "").rpartition(":")
         role = task._role.get_name() if task._role else ""
+        self._raw[task._uuid] = (dict(task.args), str(task.module_defaults))
         self._write(
             "start",
             host=host.get_name(),
@@ -105,7 +112,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             uuid=_uuid(result),
             item=label,
             changed=result.is_changed(),
-            managed=_managed(result),
+            managed=self._managed(result),
             **_delegated(result),
         )
 
@@ -119,11 +126,23 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             uuid=_uuid(result),
             status=status,
             message=message,
-            managed=_managed(result),
+            managed=self._managed(result),
             notified=status == "changed" and bool(_task(result).notify),
             **_delegated(result),
         )
         self._signal(wait=True)
+
+    def _managed(self, result: Any) -> dict[str, str]:
+        fields = _fields(result)
+        if fields.get("_ansible_no_log") or _uuid(result) not in self._raw:
+            return {}
+        arguments = fields.get("invocation", {}).get("module_args", {})
+        raw, defaults = self._raw[_uuid(result)]
+        return {
+            name: str(arguments[name])
+            for name in _TELLING
+            if arguments.get(name) is not None and (name not in _LITERAL or _is_literal(name, arguments, raw, defaults))
+        }
 
     @staticmethod
     def _reason(result: Any) -> str:
@@ -151,16 +170,24 @@ def _delegated(result: Any) -> dict[str, str]:
     where = _fields(result).get("_ansible_delegated_vars")
     if not where:
         return {}
-    return {"delegated": "localhost" if where.get("ansible_connection") == "local" else str(where["ansible_host"])}
+    local = where.get("ansible_connection") == "local"
+    return {"delegated": "localhost" if local else str(_task(result).delegate_to)}
+
+
+def _is_literal(name: str, arguments: Mapping[str, Any], raw: Mapping[str, Any], defaults: str) -> bool:
+    if name in raw:
+        return not _is_template(raw[name])
+    # It is the module's own default, unless the play gave it one, or the task gave it by another name or as a whole.
+    return repr(name) not in defaults and all(
+        given in arguments and str(arguments[given]) != str(arguments[name])
+        for given, value in raw.items()
+        if _is_template(value)
+    )
+
+
+def _is_template(value: Any) -> bool:
+    return "{{" in str(value) or "{%" in str(value)
 
 
 def _fields(result: Any) -> Any:
     return result.result if hasattr(result, "result") else result._result
-
-
-def _managed(result: Any) -> dict[str, str]:
-    fields = _fields(result)
-    if fields.get("_ansible_no_log"):
-        return {}
-    arguments = fields.get("invocation", {}).get("module_args", {})
-    return {name: str(arguments[name]) for name in _TELLING if arguments.get(name) is not None}

@@ -19,7 +19,7 @@ SYSTEM_CRONTAB, SYSTEM_ENTRIES, USERS_CRONTABS = "/etc/crontab", "/etc/cron.d", 
 
 
 def systemd_timers() -> Iterator[Row]:
-    for shown in show("*.timer", ("Id", "ActiveState", *SCHEDULE)):
+    for shown in show(("Id", "ActiveState", *SCHEDULE), "*.timer"):
         # One that isn't active is unloaded when nothing refers to it; that it isn't is told as a unit's state.
         if shown["ActiveState"] == ["active"]:
             values = {name: "; ".join(map(without_next, shown[name])) for name in SCHEDULE if any(shown.get(name, []))}

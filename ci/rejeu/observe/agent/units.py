@@ -17,6 +17,7 @@ UNIT_PROPERTIES = (
     *("Id", "Type", "LoadState", "ActiveState", "SubState", "UnitFileState", "InvocationID", "MainPID", "NRestarts"),
     *("InactiveExitTimestampMonotonic", "StateChangeTimestampMonotonic", "TriggeredBy", "LastTriggerUSec"),
     *("FragmentPath", "DropInPaths", "EnvironmentFiles", *STARTED_BY, "ControlGroup"),
+    *("BusName", "ConditionResult", "ConditionTimestampMonotonic", "Accept"),
 )
 # Where an argument names what a service is configured by, and not what it works on.
 CONFIGURATION = re.compile(
@@ -27,14 +28,14 @@ JOB_MESSAGES = {
     "be02cf6855d2428ba40df7e9d022f03d": "start",  # a start that failed
     "7b05ebc668384222baa8881179cfda54": "reload",
     "9d1aaa27d60140bd96365438aad20286": "stop",
-    "7ad2d189f7e94e70a38c781354912448": "stop",  # it ended by itself, well
-    "d9b373ed55a64feb8242e02dbe79a49c": "stop",  # it ended by itself, badly
+    "7ad2d189f7e94e70a38c781354912448": "end",  # well
+    "d9b373ed55a64feb8242e02dbe79a49c": "end",  # badly
 }
 
 
-def show(pattern: str, properties: Sequence[str]) -> Iterator[Dict[str, List[str]]]:
-    """The properties of all units that fit, each with its lines."""
-    output = run("systemctl", "show", "--all", pattern, "-p", ",".join(properties))
+def show(properties: Sequence[str], *patterns: str) -> Iterator[Dict[str, List[str]]]:
+    """The properties of all units that fit, each with its lines. A name that is no pattern loads its unit."""
+    output = run("systemctl", "show", "--all", "-p", ",".join(properties), "--", *patterns)
     name = "(?:%s)" % "|".join(properties)
     # A command may hold empty lines of its own.
     for block in re.split(r"\n\n(?=%s=)" % name, output):
@@ -51,8 +52,12 @@ def wall_ns(monotonic_us: str, offset_ns: int) -> Optional[int]:
 
 def units(request: Request) -> List[Row]:
     offset_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    loaded = list(show(UNIT_PROPERTIES, "*"))
+    # What ran and was unloaded since is told by a job, and what kind of unit it is by its definition alone.
+    gone = sorted({job[0] for job in jobs(request)} - {lines["Id"][0] for lines in loaded})
+    again = list(show(UNIT_PROPERTIES, *gone)) if gone else []
     rows, groups = [], []
-    for lines in show("*", UNIT_PROPERTIES):
+    for lines in loaded + [lines for lines in again if lines["LoadState"] != ["not-found"]]:
         shown = {name: values[0] for name, values in lines.items()}
         if not shown["Id"].endswith(UNIT_SUFFIXES):
             continue
@@ -74,6 +79,10 @@ def units(request: Request) -> List[Row]:
                 shown.get("TriggeredBy", "").split(),
                 shown.get("LastTriggerUSec", ""),
                 reads(lines, main_pid),
+                shown.get("BusName", ""),
+                # One that was never to start shows "no", too.
+                shown.get("ConditionResult") == "no" and shown["ConditionTimestampMonotonic"] != "0",
+                shown.get("Accept") == "yes",
             ]
         )
     if not rows:
@@ -139,7 +148,7 @@ def unit_group(cgroup: str, groups: Set[str]) -> Optional[str]:
 
 
 def jobs(request: Request) -> List[Row]:
-    """Starts, stops and reloads since ``since_us``. The journal alone remembers a reload, or a oneshot unit that
+    """Starts, stops, ends and reloads since ``since_us``. The journal alone remembers a reload, or a oneshot unit that
     ran and was unloaded again."""
     since_us = request["since_us"]
     if since_us is None:
@@ -151,7 +160,7 @@ def jobs(request: Request) -> List[Row]:
     for line in run("journalctl", "-q", "-o", "json", "--since", since, "_PID=1", *matches).splitlines():
         entry = json.loads(line)
         at_us = int(entry.get("_SOURCE_REALTIME_TIMESTAMP") or entry["__REALTIME_TIMESTAMP"])
-        if at_us > since_us and "UNIT" in entry:
+        if at_us > since_us and entry.get("UNIT", "").endswith(UNIT_SUFFIXES):
             verb, result = JOB_MESSAGES[entry["MESSAGE_ID"]], entry.get("JOB_RESULT", "")
             rows.append([entry["UNIT"], verb, at_us * 1000, result, entry.get("INVOCATION_ID", "")])
     return rows
