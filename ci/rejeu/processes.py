@@ -101,7 +101,7 @@ def _kill_all(child: subprocess.Popen[bytes]) -> None:
     family = {child.pid}
     while more := {pid for pid, parent, _ in processes if parent in family} - family:
         family |= more
-    for group in {group for pid, _, group in processes if pid in family} - {os.getpgrp()}:
+    for group in {child.pid, *(group for pid, _, group in processes if pid in family)} - {os.getpgrp()}:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
 
