@@ -163,7 +163,10 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
         lost, background = judge_return(different(before, booted), watching.data)
         observed.background += background
         replays.replay(watching, watching.control_window(booted), "replay-after-reboot")
-    findings = [*lost, *replays.findings]
+    # What was wrong before is told already.
+    known = {(finding.kind, finding.facet, finding.subject) for finding in earlier.findings}
+    again = [one for one in replays.findings if (one.kind, one.facet, one.subject) not in known]
+    findings = [*lost, *again]
     if replays.stalls and not findings:
         ledger.error(SURVIVES, f"the harness stalled: {replays.stalls[0]}")
     else:
