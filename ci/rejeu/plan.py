@@ -74,6 +74,11 @@ def standing(matrix: Matrix, state: State) -> tuple[str, ...]:
     return tuple(name for name in ordered(matrix) if name in converged or SITE in state)
 
 
+def data_of(matrix: Matrix, state: State) -> tuple[str, ...]:
+    """The patterns of all services' own files in ``state``."""
+    return tuple(pattern for name in standing(matrix, state) for pattern in matrix.domains[name].data)
+
+
 def ordered(matrix: Matrix) -> tuple[str, ...]:
     """All domains, requirements first, otherwise in the matrix's order."""
     done: list[str] = []

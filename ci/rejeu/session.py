@@ -59,6 +59,7 @@ class Session:
     console: Console
     results: list[CellResult] = field(default_factory=list)
     today: date = field(default_factory=date.today)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> int:
         """Judge every cell, write the JUnit file, say how it went, and return the exit code."""
@@ -91,14 +92,13 @@ class Session:
         hostside.refuse_misfits(self.matrix, planned)
         before = host.settings()
         unjudged = Assertion.unjudged(JUDGED, "the run ended before")
-        lock = threading.Lock()
         with Progress(self.console) as progress:
             try:
-                self._conclude(hostside.static(self.check, self.matrix, planned, **self._terms), runs, lock, progress)
+                self._conclude(hostside.static(self.check, self.matrix, planned, **self._terms), runs, progress)
                 with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine, ExitStack() as cleanup:
                     self._judge(engine, project, runs, planned, progress, cleanup, workers)
                 for result in self._beside(runs, before, secrets.confidential):
-                    self._conclude(result, runs, lock, progress)
+                    self._conclude(result, runs, progress)
             except Stopped as stopped:
                 unjudged = Assertion.skipped(JUDGED, "interrupted")
                 judged_cells = len({result.cell for result in self.results} & set(self.cells))
@@ -132,12 +132,12 @@ class Session:
         cleanup: ExitStack,
         workers: int,
     ) -> None:
+        self._prepare(project, runs)
         images, refusals = self._images(engine, runs, progress)
-        lock = threading.Lock()
         for cell in self.cells:
             if cell.target in refusals:
                 skipped = Assertion.skipped("the target can be had", refusals[cell.target])
-                self._conclude(CellResult(cell, (skipped,)), runs, lock, progress)
+                self._conclude(CellResult(cell, (skipped,)), runs, progress)
         cells = [cell for cell in self.cells if cell.target in images]
         if not cells:
             return
@@ -152,7 +152,7 @@ class Session:
                 result = converge_layer(context, layers, job.target, job.state)
             else:
                 result = self._run_cell(context, layers, planned, job.cell, leave)
-            self._conclude(result, runs, lock, progress)
+            self._conclude(result, runs, progress)
 
         def abort() -> None:
             interrupt_all()
@@ -163,7 +163,10 @@ class Session:
 
         jobs = schedule.jobs(cells, stands, cells_leave_states=self._cells_leave_states)
         schedule.run(jobs, work, workers, abort)
-        self._conclude(hostside.playbooks(self.check, layers), runs, lock, progress)
+        self._conclude(hostside.playbooks(self.check, layers), runs, progress)
+
+    def _prepare(self, project: Project, runs: RunFolder) -> None:
+        """What has to be right before the first target is made."""
 
     @property
     def _cells_leave_states(self) -> bool:
@@ -212,8 +215,8 @@ class Session:
             return self.cells
         return [*idempotence(self.matrix, list(images), ()), *isolation(self.matrix, list(images), ())]
 
-    def _conclude(self, result: CellResult, runs: RunFolder, lock: threading.Lock, progress: Progress) -> None:
-        with lock:
+    def _conclude(self, result: CellResult, runs: RunFolder, progress: Progress) -> None:
+        with self._lock:
             self.results.append(result)
             runs.record(result)
         progress.finish(result)

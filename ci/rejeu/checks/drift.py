@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rejeu.errors import HarnessError
 from rejeu.judge.drifts import Damage, Undriftable, Verdict, is_left_by_its_own_task, verdict
+from rejeu.observe.sending import command
 from rejeu.observe.snapshot import Snapshot
 from rejeu.targets.target import Target
 from rejeu.values import Finding, Kind, TaskRun
+
+_SOURCE = Path(__file__).with_name("damage.py")
 
 # Of each domain: enough for several modules, and few enough for a repair to be quick.
 DERIVED = 3
@@ -51,7 +52,7 @@ def inject(target: Target, damages: Sequence[Damage]) -> tuple[list[Injected], l
     # Declared ones come first: what they cover is not damaged again.
     order = sorted(range(len(wire)), key=lambda number: damages[number].derived)
     request = {"limit": DERIVED, "damages": [wire[number] for number in order]}
-    done = target.exec(_command(), stdin=json.dumps(request).encode())
+    done = target.exec(command(_SOURCE), stdin=json.dumps(request).encode())
     if done.code != 0:
         said = done.err.decode(errors="replace").strip().splitlines()
         raise HarnessError(f"{target.name}: the drifts were not injected: {said[-1] if said else done.code}")
@@ -138,9 +139,3 @@ def report(path: Path, steps: Mapping[str, Mapping[Injected, Verdict]], undrifta
         for one in injected
     ]
     path.write_text(json.dumps({"drifts": drifts, "none for": [asdict(one) for one in undriftable]}, indent=1))
-
-
-def _command() -> list[str]:
-    source = zlib.compress(Path(__file__).with_name("damage.py").read_bytes(), 9)
-    packed = base64.b64encode(source).decode()
-    return ["python3", "-I", "-B", "-c", f"import base64,zlib;exec(zlib.decompress(base64.b64decode('{packed}')))"]

@@ -19,7 +19,7 @@ from rejeu.judge.interruption import Point, points, together
 from rejeu.judge.selection import judge_success
 from rejeu.judge.stale import judge_stale
 from rejeu.observe.snapshot import Snapshot
-from rejeu.plan import standing
+from rejeu.plan import data_of
 from rejeu.values import Change, Facet, Finding, Kind, Task, TaskRun
 
 SUCCEEDS = "the interrupted converges succeed when run again"
@@ -160,8 +160,7 @@ def _cut_off(machines: Machines, observed: Observed, label: str, point: Point) -
 def _diverged(
     machines: Machines, observed: Observed, point: Point, life: _Life, whole: _Life, other: _Life
 ) -> list[Finding]:
-    matrix = machines.context.matrix
-    data = tuple(path for name in standing(matrix, machines.cell.reaches) for path in matrix.domains[name].data)
+    data = data_of(machines.context.matrix, machines.cell.reaches)
     triggered = triggered_units(life.after, fired_timers(life.before, life.after))
     # What two converges that were let alone differ in is chance; so is what the one did and the other did not.
     noise = different(whole.after, other.after)

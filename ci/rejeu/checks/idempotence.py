@@ -22,7 +22,7 @@ from rejeu.judge.reboot import judge_return
 from rejeu.judge.selection import judge_success
 from rejeu.judge.stale import judge_stale
 from rejeu.observe.snapshot import Snapshot
-from rejeu.plan import SITE, Cell, standing
+from rejeu.plan import SITE, Cell, data_of
 from rejeu.values import Finding, Kind
 
 PORTABLE = "requirements stand after a restart"
@@ -106,9 +106,8 @@ def _judge_footprint(machines: Machines, baseline: Snapshot, converge: PlaybookR
     """Before the probes are asked: they open sockets of their own."""
     cell, matrix = machines.cell, machines.context.matrix
     converged = machines.snapshot("converged", since=baseline)
-    data = tuple(path for name in standing(matrix, cell.reaches) for path in matrix.domains[name].data)
     runs = reaching(converge.events.runs, matrix.platform.host)
-    measured = measure(cell.target, cell.subject, baseline, converged, runs, data=data)
+    measured = measure(cell.target, cell.subject, baseline, converged, runs, data=data_of(matrix, cell.reaches))
     footprints.write(machines.folder, measured)
     ledger.judge(DECLARED, judge_declared(matrix, cell.subject, measured))
 

@@ -19,7 +19,7 @@ from rejeu.judge.changes import compare
 from rejeu.observe.probes import Probe, ProbeSession, write_samples
 from rejeu.observe.snapshot import Snapshot
 from rejeu.observe.writes import WriteSession, write_writes
-from rejeu.plan import State, standing
+from rejeu.plan import State, data_of, standing
 from rejeu.processes import check_interrupted
 from rejeu.values import Change, Facet, Finding, Kind, TaskRun, Vantage, Write
 
@@ -144,7 +144,7 @@ def watch(machines: Machines, state: State, observed: Observed) -> Iterator[Watc
     if matrix.tunnel and matrix.tunnel.domain in domains:
         machines.enter_tunnel(matrix.tunnel)
     probes = [machines.probe(name, spec) for name in domains for spec in matrix.domains[name].probes]
-    data = tuple(path for name in domains for path in matrix.domains[name].data)
+    data = data_of(matrix, state)
     machines.context.report(machines.cell.name, "waiting for the probes")
     with (
         WriteSession.start(machines.target) as watcher,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +24,10 @@ from rejeu.faults.trial import STEPS, Trial, faulty_project, of_clean, of_fault,
 from rejeu.faults.verdict import Outcome, totals
 from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check
-from rejeu.progress import Progress
 from rejeu.results import CellResult, ExitCode, exit_code
 from rejeu.secrets import redact
 from rejeu.session import Session
 from rejeu.summary import summarise
-from rejeu.targets.engine import Engine
 
 
 @dataclass
@@ -67,20 +64,10 @@ class FaultSession(Session):
             faults={fault.value.id: fault for fault in faults},
         )
 
-    def _judge(
-        self,
-        engine: Engine,
-        project: Project,
-        runs: RunFolder,
-        planned: Plan,
-        progress: Progress,
-        cleanup: ExitStack,
-        workers: int,
-    ) -> None:
+    def _prepare(self, project: Project, runs: RunFolder) -> None:
         copies = runs.path / "playbooks"
         # All of them before the first is tried: one whose overlay does not fit stops the run at once.
         self.projects = {name: faulty_project(project, fault, copies / name) for name, fault in self.faults.items()}
-        super()._judge(engine, project, runs, planned, progress, cleanup, workers)
 
     @property
     def _cells_leave_states(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from rejeu.judge.attribution import TICK_NS, WRITTEN, by_path
+from rejeu.judge.patterns import numberless
 from rejeu.judge.tolerated import covers, tolerated
 from rejeu.observe.snapshot import Snapshot
 from rejeu.values import Cause, Change, Facet, Kind, TaskRun, Write
@@ -148,7 +149,7 @@ def _trace(change: Change) -> tuple[str, str, str]:
     subject = change.subject
     if group == _GROUPS[Kind.DELETED] and change.facet is Facet.FILES:
         directory, _, name = subject.rpartition("/")
-        subject = f"{directory}/{re.sub(r'[0-9a-fA-F]{6,}|[0-9]+', '#', name)}"
+        subject = f"{directory}/{numberless(name)}"
     return change.facet, group, subject
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from rejeu.judge.describe import blame
+from rejeu.judge.patterns import numberless
 from rejeu.values import Change, Facet, Finding, How, Kind, TaskRun
 
 Step = tuple[TaskRun, Sequence[Change]]
@@ -59,11 +59,7 @@ def _is_of(change: Change, finding: Finding) -> bool:
 
 def _is_like(change: Change, finding: Finding) -> bool:
     """What is made under a new number or random name each time (another mount on the same place, a rule) is alike."""
-    return change.facet is finding.facet and _shape(change.subject) == _shape(finding.subject)
-
-
-def _shape(subject: str) -> str:
-    return re.sub(r"[0-9a-fA-F]{6,}|[0-9]+", "#", subject)
+    return change.facet is finding.facet and numberless(change.subject) == numberless(finding.subject)
 
 
 def _lies_in(change: Change, finding: Finding) -> bool:

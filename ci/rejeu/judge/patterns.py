@@ -20,6 +20,11 @@ def matches(subject: str, patterns: Sequence[str]) -> bool:
     )
 
 
+def numberless(name: str) -> str:
+    """``name`` without what is another number or random part each time."""
+    return re.sub(r"[0-9a-fA-F]{6,}|[0-9]+", "#", name)
+
+
 _TOKENS = re.compile(r"(\*\*/|\*\*|\*|\?|\{[^{}]*\})")
 _WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 

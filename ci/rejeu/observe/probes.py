@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,8 +12,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from rejeu.errors import HarnessError
+from rejeu.observe.sending import command
 from rejeu.targets.target import Stream, Target
 from rejeu.values import Vantage
+
+_SOURCE = Path(__file__).with_name("prober.py")
 
 # OpenSSH 10 shuts out a source that often connects without authenticating.
 BANNER_S = 2.1
@@ -197,7 +198,7 @@ class ProbeSession:
 
     def _launch(self, machine: Target, user: str, probes: Sequence[Probe]) -> None:
         config = {"probes": [asdict(probe) | {"ways": probe.ways} for probe in probes]}
-        stream = machine.stream(_command(), stdin=json.dumps(config).encode() + b"\n", user=user)
+        stream = machine.stream(command(_SOURCE), stdin=json.dumps(config).encode() + b"\n", user=user)
         prober = _Prober(machine.name, stream)
         self._probers.append(prober)
         threading.Thread(target=self._read, args=(prober,), daemon=True).start()
@@ -257,9 +258,3 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> None:
     """Samples as evidence: one JSON object a line."""
     with path.open("w") as out:
         out.writelines(json.dumps(asdict(sample), separators=(",", ":")) + "\n" for sample in samples)
-
-
-def _command() -> list[str]:
-    source = zlib.compress(Path(__file__).with_name("prober.py").read_bytes(), 9)
-    packed = base64.b64encode(source).decode()
-    return ["python3", "-I", "-c", f"import base64,zlib;exec(zlib.decompress(base64.b64decode('{packed}')))"]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
-import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
+from rejeu.observe.sending import command
 from rejeu.targets.target import Stream, Target
 from rejeu.values import Write
+
+_SOURCE = Path(__file__).with_name("watcher.py")
 
 # A replay makes some hundreds of writes, an upgrade of a distribution some ten thousands. What is older is dropped.
 MAX_WRITES = 50_000
@@ -43,7 +44,7 @@ class WriteSession:
     @classmethod
     def start(cls, target: Target) -> Self:
         """Send the watcher to ``target``, and wait until it watches or has been refused."""
-        session = cls(target.stream(_command()))
+        session = cls(target.stream(command(_SOURCE)))
         threading.Thread(target=session._read, daemon=True).start()
         with session._news:
             if not session._news.wait_for(lambda: session.mounts or session.unknown, PATIENCE_S):
@@ -132,11 +133,3 @@ def write_writes(path: Path, writes: Iterable[Write]) -> None:
     """Writes as evidence: one JSON object a line."""
     with path.open("w") as out:
         out.writelines(json.dumps(asdict(write), separators=(",", ":")) + "\n" for write in writes)
-
-
-def _command() -> list[str]:
-    source = zlib.compress(Path(__file__).with_name("watcher.py").read_bytes(), 9)
-    packed = base64.b85encode(source).decode()
-    # -B: an import must not leave byte code behind on the machine that is being watched.
-    code = f"import base64,zlib;exec(zlib.decompress(base64.b85decode('{packed}')))"
-    return ["python3", "-I", "-B", "-X", "utf8", "-c", code]
