@@ -127,17 +127,25 @@ def footprint(run: Path | None, write: bool, matrix_path: Path, debug: bool) -> 
 @commands.command(name=Check.FAULTS.value)
 @_everywhere
 @click.option("--only", multiple=True, metavar="ID", help="Only this fault; may be repeated.")
+@click.option("--extended", is_flag=True, help="The whole corpus: further faults of the same classes too.")
 @click.option("--target", "targets", multiple=True, help="Instead of the matrix's first target; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, and how it goes to standard error.")
 @click.option("--list", "listing", is_flag=True, help="Say which faults there are, and stop.")
 def faults(
-    only: tuple[str, ...], targets: tuple[str, ...], as_json: bool, listing: bool, matrix_path: Path, debug: bool
+    *,
+    only: tuple[str, ...],
+    extended: bool,
+    targets: tuple[str, ...],
+    as_json: bool,
+    listing: bool,
+    matrix_path: Path,
+    debug: bool,
 ) -> None:
     """Put known faults into the platform's roles, and count which of them are found."""
     console = Console(highlight=False, stderr=as_json)
     with _told(debug):
         matrix = matrix_file.load(matrix_path)
-        chosen = select(load(FOLDER, matrix), only)
+        chosen = select(load(FOLDER, matrix), only, extended)
         if listing:
             for fault in chosen:
                 console.print(f"{fault.value.id}  {fault.value.summary}", soft_wrap=True)

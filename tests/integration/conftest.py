@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from docker.errors import DockerException
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
 
 from rejeu.checks.layers import LAYER
-from rejeu.targets.images import digest
+from rejeu.matrix import load
+from rejeu.targets.container import SystemdTarget
+from rejeu.targets.engine import connect
+from rejeu.targets.images import digest, ensure
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
@@ -31,6 +35,19 @@ def engine() -> Iterator[docker.DockerClient]:
         pytest.fail(f"these tests need a Docker engine ({error}); ./scripts/nox -s tests starts one")
     yield client
     client.close()
+
+
+@contextmanager
+def bare_target(scratch: Path) -> Iterator[SystemdTarget]:
+    """A booted Debian 12 on which nothing was converged; ``scratch`` takes the logs."""
+    spec = load(TOY / "ci" / "matrix.yml").targets["debian-12"]
+    with connect(scratch) as live, live.network(f"rejeu-{live.run}") as network:
+        image = ensure(live.client, ROOT / "ci" / "images" / "target", spec, "target-debian-12", scratch / "image.log")
+        target = SystemdTarget(live, image, name=f"rejeu-{live.run}-target", network=network)
+        try:
+            yield target.start()
+        finally:
+            target.stop()
 
 
 @dataclass(frozen=True)

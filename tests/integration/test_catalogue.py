@@ -10,13 +10,10 @@ import pytest
 
 from rejeu.errors import HarnessError
 from rejeu.judge.items import compare_items
-from rejeu.matrix import load
 from rejeu.observe.snapshot import Snapshot, command, parse, request
 from rejeu.targets.container import SystemdTarget
-from rejeu.targets.engine import connect
-from rejeu.targets.images import ensure
 from rejeu.values import Facet, Kind
-from tests.integration.conftest import ROOT, TOY
+from tests.integration.conftest import bare_target
 
 KEY = secrets.token_bytes(16)
 DEADLINE_S = 60
@@ -38,22 +35,13 @@ ALTER ROLE app SET work_mem = '8MB'; ALTER ROLE app IN DATABASE shop SET shop.to
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdTarget]:
-    folder = tmp_path_factory.mktemp("catalogue")
-    spec = load(TOY / "ci" / "matrix.yml").targets["debian-12"]
-    with connect(folder) as engine, engine.network(f"rejeu-{engine.run}-catalogue") as network:
-        name = "target-debian-12"
-        image = ensure(engine.client, ROOT / "ci" / "images" / "target", spec, name, folder / "image.log")
-        target = SystemdTarget(engine, image, name=f"rejeu-{engine.run}-catalogue", network=network)
-        try:
-            target.start()
-            assert Facet.POSTGRESQL in look(target).missing
-            target.check(["apt-get", "update", "-qq"])
-            install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"]
-            target.check(["env", "DEBIAN_FRONTEND=noninteractive", *install])
-            sql(target, SQL, "postgres")
-            yield target
-        finally:
-            target.stop()
+    with bare_target(tmp_path_factory.mktemp("catalogue")) as target:
+        assert Facet.POSTGRESQL in look(target).missing
+        target.check(["apt-get", "update", "-qq"])
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "postgresql"]
+        target.check(["env", "DEBIAN_FRONTEND=noninteractive", *install])
+        sql(target, SQL, "postgres")
+        yield target
 
 
 def look(target: SystemdTarget) -> Snapshot:

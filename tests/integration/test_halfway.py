@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 
 from rejeu.checks.halfway import ASSERTIONS, EQUAL, FRESH, SUCCEEDS
 from rejeu.checks.strays import wait_for_strays
 from rejeu.errors import HarnessError
 from rejeu.targets.container import SystemdTarget
-from rejeu.targets.engine import connect
-from tests.integration.conftest import Run, rejeu
+from tests.integration.conftest import Run, bare_target, rejeu
 
 DOMAINS = ("halfhearted", "recoverer", "stumbler")
 
@@ -61,13 +59,9 @@ def test_findings_end_with_exit_code_1(run: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def target(run: Run, engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdTarget]:
-    image = engine.images.list("rejeu/target-debian-12")[0].tags[0]
-    with connect(tmp_path_factory.mktemp("cache")) as live, live.network(f"rejeu-{live.run}-strays") as network:
-        machine = SystemdTarget(live, image, name=f"rejeu-{live.run}-strays", network=network)
-        machine.start()
-        yield machine
-        machine.stop()
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdTarget]:
+    with bare_target(tmp_path_factory.mktemp("strays")) as target:
+        yield target
 
 
 def test_what_a_cut_connection_left_is_waited_for(target: SystemdTarget) -> None:

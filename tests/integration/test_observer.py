@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Event
 
-import docker
 import pytest
 
 from rejeu.errors import HarnessError
@@ -15,10 +14,10 @@ from rejeu.judge.changes import compare
 from rejeu.judge.tolerated import tolerated
 from rejeu.observe.snapshot import Snapshot, take
 from rejeu.targets.container import SystemdTarget
-from rejeu.targets.engine import Engine, connect
 from rejeu.targets.streams import ExecStream
 from rejeu.targets.target import Completed
 from rejeu.values import Facet, Kind
+from tests.integration.conftest import bare_target
 
 KEY = b"0123456789abcdef"
 
@@ -43,21 +42,10 @@ ln -s / /etc/demo/root
 
 
 @pytest.fixture(scope="module")
-def target(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdTarget]:
-    with (
-        connect(tmp_path_factory.mktemp("cache")) as ours,
-        ours.network("rejeu-observer") as network,
-        SystemdTarget(ours, _image(ours), name="rejeu-observer", network=network) as target,
-    ):
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdTarget]:
+    with bare_target(tmp_path_factory.mktemp("observer")) as target:
         target.check(["sh", "-c", FURNISH])
         yield target
-
-
-def _image(engine: Engine) -> str:
-    tags = [tag for image in engine.client.images.list("rejeu/target-debian-12") for tag in image.tags]
-    if not tags:
-        pytest.skip("no image of a target has been made yet")
-    return str(tags[0])
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +58,9 @@ def since(target: SystemdTarget, before: Snapshot) -> Snapshot:
 
 
 def test_a_machine_left_alone_has_not_changed_in_any_facet(target: SystemdTarget, first: Snapshot) -> None:
-    """Nor does looking at it leave anything there."""
+    """Nor does looking at it leave anything there; the journal alone is written when it likes."""
     Event().wait(3)
-    assert compare(first, since(target, first)) == []
+    assert [change for change in compare(first, since(target, first)) if not tolerated(change)] == []
 
 
 def test_every_facet_is_told_or_said_to_be_missing(first: Snapshot) -> None:

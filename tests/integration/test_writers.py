@@ -10,14 +10,11 @@ import pytest
 from rejeu.judge.attribution import followed, to_findings
 from rejeu.judge.background import Writers, separate
 from rejeu.judge.changes import compare
-from rejeu.matrix import load
 from rejeu.observe.snapshot import take
 from rejeu.observe.writes import WriteSession
 from rejeu.targets.container import SystemdTarget
-from rejeu.targets.engine import connect
-from rejeu.targets.images import ensure
 from rejeu.values import Facet, How, Kind, Task, TaskRun, TaskStatus, Write
-from tests.integration.conftest import ROOT, TOY
+from tests.integration.conftest import bare_target
 
 TICK_NS = 10_000_000
 BEAT = "/var/lib/beat"
@@ -26,18 +23,9 @@ DAEMON = f"while :; do echo beat >>{BEAT}; sleep 0.2; done"
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdTarget]:
-    folder = tmp_path_factory.mktemp("writers")
-    spec = load(TOY / "ci" / "matrix.yml").targets["debian-12"]
-    with connect(folder) as engine, engine.network(f"rejeu-{engine.run}-writers") as network:
-        name = "target-debian-12"
-        image = ensure(engine.client, ROOT / "ci" / "images" / "target", spec, name, folder / "image.log")
-        target = SystemdTarget(engine, image, name=f"rejeu-{engine.run}-writers", network=network)
-        try:
-            target.start()
-            target.check(["systemd-run", "--quiet", "--unit=beat", "sh", "-c", DAEMON])
-            yield target
-        finally:
-            target.stop()
+    with bare_target(tmp_path_factory.mktemp("writers")) as target:
+        target.check(["systemd-run", "--quiet", "--unit=beat", "sh", "-c", DAEMON])
+        yield target
 
 
 @pytest.fixture(scope="module")

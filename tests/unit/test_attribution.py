@@ -168,6 +168,13 @@ def test_a_write_says_nothing_of_a_mode_or_a_deletion(kind: Kind) -> None:
     assert blame(replace(written(1800), kind=kind), EVERY, [by(1200)]) == Blame(SECOND, How.WINDOW)
 
 
+@pytest.mark.parametrize(("unknown_ms", "guilty"), [(1700, FIRST), (1705, FIRST), (1680, SECOND)])
+def test_a_write_that_is_told_twice_belongs_to_the_writer_that_is_known(unknown_ms: int, guilty: TaskRun) -> None:
+    """An asynchronous job of the first task writes during the second."""
+    found = attribute(written(1700), RUNS, [by(None, unknown_ms), by(1200, 1700)])
+    assert found is guilty
+
+
 def test_of_several_writers_the_first_is_named_and_the_others_are_told() -> None:
     writes = [by(1800), by(1200), by(1810), by(4300)]
     assert blame(written(4310), EVERY, writes) == Blame(FIRST, How.WRITER, others=(SECOND, LOOP))

@@ -34,6 +34,15 @@ def bisect(machines: Machines, observed: Observed, findings: Sequence[Finding]) 
         return _named(twin, observed, named, "bisect-first-replay")
 
 
+def bisect_return(machines: Machines, observed: Observed, findings: Sequence[Finding]) -> list[Finding]:
+    """The same for what a reboot cost: the target reboots once more, and the task that makes it again is named."""
+    life = machines.target.life()
+    machines.target.shut_down()
+    machines.target.boot_again(life)
+    machines.settle()
+    return _named(machines, observed, findings, "bisect-after-reboot")
+
+
 def _named(machines: Machines, observed: Observed, findings: Sequence[Finding], label: str) -> list[Finding]:
     """Only the facets of the findings are looked at, up to two seconds for each task that ran."""
     wanted = {finding.facet for finding in findings if finding.run is None}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rejeu import footprints
 from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks import cold
+from rejeu.checks.bisect import bisect_return
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
@@ -166,6 +167,8 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     known = {(finding.kind, finding.facet, finding.subject) for finding in earlier.findings}
     again = [one for one in replays.findings if (one.kind, one.facet, one.subject) not in known]
     findings = [*lost, *again]
+    if Step.BISECT in machines.context.options.steps and any(finding.run is None for finding in findings):
+        findings = bisect_return(machines, observed, findings)
     if replays.stalls and not findings:
         ledger.error(SURVIVES, f"the harness stalled: {replays.stalls[0]}")
     else:

@@ -97,13 +97,15 @@ class Fault(Model):
     isolation fault by one run of its tag, and each by the further ``steps`` that it needs. ``settled`` has the faulty
     playbook converge whole before a tag is run.
 
-    ``changed_rule`` is what a grep for ``changed=`` in the replay's recap is known to say of it.
+    ``changed_rule`` is what a grep for ``changed=`` in the replay's recap is known to say of it. An ``extended`` fault
+    is another of its class, and is tried only where it is asked for.
     """
 
     id: Name
     class_: FaultClass = Field(alias="class")
     origin: Annotated[str, StringConstraints(pattern=r"^https://")] | None = None
     summary: str = Field(min_length=1)
+    extended: bool = False
     domain: Name
     check: Literal["idempotence", "half-way", "tags-isolation", "static"]
     steps: tuple[Step, ...] = ()
@@ -137,10 +139,12 @@ def load(folder: Path, matrix: Matrix) -> list[Document[Fault]]:
     return faults
 
 
-def select(faults: Sequence[Document[Fault]], chosen: Sequence[str]) -> list[Document[Fault]]:
-    """The faults with these ids; all of them where none is chosen."""
+def select(faults: Sequence[Document[Fault]], chosen: Sequence[str], extended: bool) -> list[Document[Fault]]:
+    """The faults with these ids; where none is chosen, all that are not ``extended``, or all of them."""
     known = {document.value.id for document in faults}
     for name in chosen:
         if name not in known:
             raise ConfigError(f"--only {name}: no such fault; --list shows them")
-    return [document for document in faults if not chosen or document.value.id in chosen]
+    if chosen:
+        return [document for document in faults if document.value.id in chosen]
+    return [document for document in faults if extended or not document.value.extended]

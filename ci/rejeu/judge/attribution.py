@@ -141,10 +141,13 @@ def _writers(
         return []
     here = sorted((write for write in writes if write.path == change.subject), key=lambda write: write.at_ns)
     services_write = any(write.unit for write in here)
+    known_ns = [write.at_ns for write in here if write.launched_ns is not None]
     found: list[tuple[TaskRun, int, How]] = []
     for write in here:
         launched_ns = write.launched_ns
         if launched_ns is None:
+            if any(abs(write.at_ns - ns) <= TICK_NS for ns in known_ns):
+                continue  # the same write, told twice: once while its process could still be asked
             # An unknown writer may have been a service's helper.
             run, moment_ns, how = None if services_write else at(write.at_ns), write.at_ns, How.WINDOW
         elif launched_ns < began_ns:
