@@ -14,6 +14,7 @@ from rejeu.judge.drifts import (
     declared,
     derive,
     is_left_by_its_own_task,
+    is_passed_over,
     managed,
     verdict,
 )
@@ -186,6 +187,19 @@ def test_only_a_task_that_was_come_to_can_leave_its_thing_alone(where: str, left
 def test_a_task_that_did_not_say_ok_has_not_looked(status: TaskStatus) -> None:
     damage = Damage("base", Way.COMMENT, "/etc/a", where="roles/x/tasks/main.yml:1")
     assert not is_left_by_its_own_task(damage, [run(status, 1)])
+
+
+@pytest.mark.parametrize(
+    ("where", "status", "over"),
+    [
+        ("roles/x/tasks/main.yml:1", TaskStatus.SKIPPED, True),
+        ("roles/x/tasks/main.yml:1", TaskStatus.OK, False),
+        ("roles/x/tasks/main.yml:2", TaskStatus.OK, True),
+        ("", TaskStatus.SKIPPED, False),
+    ],
+)
+def test_only_a_derived_damage_can_be_passed_over(where: str, status: TaskStatus, over: bool) -> None:
+    assert is_passed_over(Damage("base", Way.COMMENT, "/etc/a", where=where), [run(status, 1)]) is over
 
 
 def test_several_packages_are_told_as_people_write_them(matrix: Matrix) -> None:

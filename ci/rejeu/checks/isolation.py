@@ -14,7 +14,7 @@ from rejeu.checks.observation import Observed, Watch, conclude_availability, wat
 from rejeu.context import Step
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.changes import compare
-from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive
+from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive, is_passed_over
 from rejeu.judge.footprint import may_cut, outside, owners
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_recap, judge_success
 from rejeu.judge.tagged import data_owners, intrusions, judge_carried, judge_halfway, judge_repeats, returned
@@ -61,6 +61,7 @@ def check(
                     isolation.judge_complement()
             else:
                 ledger.skip((REPEATS, COMPLEMENT), "the tagged run failed")
+            isolation.judge_repairs()
         finally:
             isolation.report()
 
@@ -83,7 +84,7 @@ class _Step:
 
 @dataclass
 class _Isolation:
-    """A cell under way. ``steps`` is the tagged run and its repetitions."""
+    """A cell under way. ``steps`` are the runs so far, the tagged one first; ``left`` is what that did not repair."""
 
     watching: Watch
     ledger: Ledger
@@ -91,6 +92,7 @@ class _Isolation:
     undriftable: list[Undriftable] = field(default_factory=list)
     verdicts: dict[str, dict[Injected, Verdict]] = field(default_factory=dict)
     steps: list[_Step] = field(default_factory=list)
+    left: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.machines = self.watching.machines
@@ -115,15 +117,11 @@ class _Isolation:
     def judge_tagged(self) -> bool:
         """Judge the tagged run on the damaged platform; True where it ended well."""
         start_ns = self.watching.session.mark()
-        step = self._run(self.baseline, "tagged")
+        step = self._run(self.baseline, "tagged", tags=(self.tag,), running=self.own)
         play, events = step.play, step.play.events
         said = judge_success(play.code, events, f"`--tags {self.tag}`")
         succeeded = self.ledger.judge(SUCCEEDS, said + judge_halfway(self.tag, play.code, events, step.changes))
-        if undriftable := [name for name in self.own if all(one.domain != name for one in self.injected)]:
-            self.ledger.error(REPAIRS, f"no drift is declared or can be derived for {', '.join(undriftable)}")
-        else:
-            left = self._judge_drifts(step, "tagged", self.own, Verdict.REPAIRED)
-            self.ledger.judge(REPAIRS, [*left, *self._strayed(step)])
+        self.left = self._judge_drifts(step, "tagged", self.own, Verdict.REPAIRED)
         self.ledger.judge(UNTOUCHED, self._judge_drifts(step, "tagged", self.others, Verdict.UNTOUCHED))
         foreign = self._foreign(step)
         self.ledger.judge(UNCHANGED, [finding for finding in foreign if finding.facet is not Facet.UNITS])
@@ -136,8 +134,8 @@ class _Isolation:
     def judge_repeats(self) -> None:
         """Two more runs of the same tag: the first has converged its domains, so that they have nothing to do."""
         first = self.steps[-1]
-        second = self._run(first.after, "tagged-2")
-        third = self._run(second.after, "tagged-3")
+        second = self._run(first.after, "tagged-2", tags=(self.tag,), running=self.own)
+        third = self._run(second.after, "tagged-3", tags=(self.tag,), running=self.own)
         touches = repeated_touches(second.changes, third.changes)
         again = self.watching.findings(touches, third.play.events.runs)
         alternating = returned(first.changes, second.changes, compare(first.before, second.after)) | returned(
@@ -158,20 +156,54 @@ class _Isolation:
         repaired = [one.damage for one, became in self.verdicts["tagged"].items() if became is Verdict.REPAIRED]
         drift.inject(self.machines.target, repaired)
         damaged = self.watching.snapshot("damaged-again", since=self.steps[-1].after)
-        step = self._run(damaged, "complement", skip=True)
+        step = self._run(damaged, "complement", skip_tags=(self.tag,), running=self.others)
         said = judge_success(step.play.code, step.play.events, f"`--skip-tags {self.tag}`")
         left = self._judge_drifts(step, "complement", self.others, Verdict.REPAIRED)
         touched = self._judge_drifts(step, "complement", self.own, Verdict.UNTOUCHED)
         self.ledger.judge(COMPLEMENT, [*said, *left, *touched, *self._trespasses(step)])
+
+    def judge_repairs(self) -> None:
+        """Last, for it may take a run of the whole site. What the tag left because a task was skipped is held against
+        it where that run repairs it; where it does not, no run of this role would have."""
+        if undriftable := [name for name in self.own if all(one.domain != name for one in self.injected)]:
+            self.ledger.error(REPAIRS, f"no drift is declared or can be derived for {', '.join(undriftable)}")
+            return
+        tagged, left = self.steps[0], self.left
+        if passed_over := self._passed_over(tagged):
+            whole = self._run(self.steps[-1].after, "whole", running=[*self.own, *self.others])
+            never = {one.subject for one in passed_over if one.state(whole.before) == one.state(whole.after)}
+            left = [finding for finding in left if finding.subject not in never]
+            for subject in sorted(never):
+                self.watching.observed.note(f"no run repairs the drift in {subject}, with the tag or without one")
+        self.ledger.judge(REPAIRS, [*left, *self._strayed(tagged)])
+
+    def _passed_over(self, tagged: _Step) -> list[Injected]:
+        """Of domains in which something was repaired: a tag that repairs nothing has no excuse."""
+        found = {finding.subject for finding in self.left}
+        alive = {one.domain for one, became in self.verdicts["tagged"].items() if became is Verdict.REPAIRED}
+        runs = tagged.play.events.runs
+        return [
+            one
+            for one in self.injected
+            if one.subject in found and one.domain in alive.intersection(self.own) and is_passed_over(one.damage, runs)
+        ]
 
     def report(self) -> None:
         drift.report(self.machines.folder / "drifts.json", self.verdicts, self.undriftable)
         if self.undriftable:
             self.watching.observed.note(f"no drift for: {_listed(self.undriftable)}")
 
-    def _run(self, before: Snapshot, label: str, *, skip: bool = False) -> _Step:
-        tags = (self.tag,)
-        play = self.machines.play_tags(() if skip else tags, label, skip_tags=tags if skip else ())
+    def _run(
+        self,
+        before: Snapshot,
+        label: str,
+        *,
+        running: Sequence[str],
+        tags: tuple[str, ...] = (),
+        skip_tags: tuple[str, ...] = (),
+    ) -> _Step:
+        """A run of the domains ``running``, which these tags select."""
+        play = self.machines.play_tags(tags, label, skip_tags=skip_tags)
         self.watching.observed.plays.append(play)
         if self.steps:
             self.machines.target.wait_idle()
@@ -180,7 +212,7 @@ class _Isolation:
         after = self.watching.snapshot(f"after-{label}", since=before)
         runs = play.events.runs
         changes = self.watching.moved(before, after, runs)
-        changes += self._intrusions(before, after, self.others if skip else self.own)
+        changes += self._intrusions(before, after, running)
         findings = self.watching.findings([change for change in changes if change.kind is not Kind.TOUCHED], runs)
         step = _Step(play, before, after, changes, findings)
         self.steps.append(step)

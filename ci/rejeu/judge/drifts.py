@@ -196,6 +196,11 @@ def verdict(clean: object, damaged: object, now: object) -> Verdict:
 
 def is_left_by_its_own_task(damage: Damage, runs: Iterable[TaskRun]) -> bool:
     """Whether the task that manages a thing looked at it and said ``ok``: it writes once and never again (``force:
-    false``). One that was skipped did not look: its condition may hang on what the tag leaves out. A declared damage
-    has no such excuse."""
+    false``). A declared damage has no such excuse."""
     return any(_where(run) == damage.where and run.status is TaskStatus.OK for run in runs)
+
+
+def is_passed_over(damage: Damage, runs: Iterable[TaskRun]) -> bool:
+    """Whether the task that manages a thing was skipped, or not come to: the condition that it hangs on may be the
+    role's own (it is installed already), or may have gone wrong with what the tag left out."""
+    return damage.derived and all(_where(run) != damage.where or run.status is TaskStatus.SKIPPED for run in runs)
