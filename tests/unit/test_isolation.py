@@ -15,6 +15,7 @@ from rejeu.checks.ledger import Ledger
 from rejeu.checks.observation import Observed
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.drifts import Damage, Verdict, Way
+from rejeu.judge.tagged import Moved, judge_foreign, judge_trespasses
 from rejeu.matrix import Footprint, Matrix
 from rejeu.observe.snapshot import FileEntry, Snapshot
 from rejeu.results import Status
@@ -38,9 +39,9 @@ def isolation(matrix: Matrix, tag: str) -> _Isolation:
     return made
 
 
-def step(kind: Kind) -> _Step:
-    changes = [Change(Facet.UNITS, kind, "ssh.service")]
-    return _Step(cast(Any, None), NOTHING, NOTHING, changes, to_findings(changes, []))
+def ssh(kind: Kind) -> list[Moved]:
+    change = Change(Facet.UNITS, kind, "ssh.service")
+    return [(to_findings([change], [])[0], change)]
 
 
 @pytest.mark.parametrize(
@@ -54,12 +55,12 @@ def step(kind: Kind) -> _Step:
     ],
 )
 def test_a_domain_that_may_be_cut_must_be_up_again(cutting: Matrix, kind: Kind, told: bool) -> None:
-    assert bool(isolation(cutting, "vpn")._foreign(step(kind))) is told
-    assert bool(isolation(cutting, "base")._trespasses(step(kind))) is told
+    assert bool(judge_foreign(cutting, ("vpn",), ssh(kind), ())) is told
+    assert bool(judge_trespasses(cutting, ("base",), ("vpn", "firewall"), ssh(kind))) is told
 
 
 def test_nobody_else_may_cut_it(cutting: Matrix) -> None:
-    assert isolation(cutting, "firewall")._foreign(step(Kind.RESTARTED))
+    assert judge_foreign(cutting, ("firewall",), ssh(Kind.RESTARTED), ())
 
 
 OWN_TASK = "roles/wireguard/tasks/main.yml:3"

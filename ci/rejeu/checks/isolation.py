@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks import drift
@@ -15,9 +15,18 @@ from rejeu.context import Step
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.changes import compare
 from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive, is_passed_over
-from rejeu.judge.footprint import may_cut, outside, owners
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_recap, judge_success
-from rejeu.judge.tagged import data_owners, intrusions, judge_carried, judge_halfway, judge_repeats, returned
+from rejeu.judge.tagged import (
+    Moved,
+    intrusions,
+    judge_carried,
+    judge_foreign,
+    judge_halfway,
+    judge_repeats,
+    judge_strayed,
+    judge_trespasses,
+    returned,
+)
 from rejeu.observe.snapshot import Snapshot
 from rejeu.plan import SITE
 from rejeu.values import Change, Facet, Finding, Kind, PlannedTask
@@ -32,8 +41,6 @@ AVAILABLE = "every other domain's services stayed available"
 RAN = "exactly the tag's roles ran"
 REPEATS = "a repeated tagged run changes nothing"
 COMPLEMENT = "without the tag everything else is repaired, and its own domain left alone"
-
-_LASTING = {Kind.CONTENT, Kind.METADATA, Kind.CREATED, Kind.DELETED, Kind.RUNTIME}
 
 ASSERTIONS = (SELECTS, SUCCEEDS, REPAIRS, UNTOUCHED, UNCHANGED, UNDISTURBED, AVAILABLE, RAN, REPEATS, COMPLEMENT)
 
@@ -76,6 +83,11 @@ class _Step:
     after: Snapshot
     changes: list[Change]
     findings: list[Finding]
+
+    @property
+    def moved(self) -> list[Moved]:
+        changes = [change for change in self.changes if change.kind is not Kind.TOUCHED]
+        return list(zip(self.findings, changes, strict=True))
 
     @property
     def culprits(self) -> Mapping[str, Finding]:
@@ -123,7 +135,8 @@ class _Isolation:
         succeeded = self.ledger.judge(SUCCEEDS, said + judge_halfway(self.tag, play.code, events, step.changes))
         self.left = self._judge_drifts(step, "tagged", self.own, Verdict.REPAIRED)
         self.ledger.judge(UNTOUCHED, self._judge_drifts(step, "tagged", self.others, Verdict.UNTOUCHED))
-        foreign = self._foreign(step)
+        injected = {(change.facet, change.subject) for change in compare(self.clean, self.damaged)}
+        foreign = judge_foreign(self.matrix, self.own, step.moved, injected)
         self.ledger.judge(UNCHANGED, [finding for finding in foreign if finding.facet is not Facet.UNITS])
         self.ledger.judge(UNDISTURBED, [finding for finding in foreign if finding.facet is Facet.UNITS])
         self._judge_availability(play, start_ns)
@@ -160,7 +173,8 @@ class _Isolation:
         said = judge_success(step.play.code, step.play.events, f"`--skip-tags {self.tag}`")
         left = self._judge_drifts(step, "complement", self.others, Verdict.REPAIRED)
         touched = self._judge_drifts(step, "complement", self.own, Verdict.UNTOUCHED)
-        self.ledger.judge(COMPLEMENT, [*said, *left, *touched, *self._trespasses(step)])
+        trespasses = judge_trespasses(self.matrix, self.own, self.others, step.moved)
+        self.ledger.judge(COMPLEMENT, [*said, *left, *touched, *trespasses])
 
     def judge_repairs(self) -> None:
         """Last, for it may take a run of the whole site. What the tag left because a task was skipped is held against
@@ -175,7 +189,9 @@ class _Isolation:
             left = [finding for finding in left if finding.subject not in never]
             for subject in sorted(never):
                 self.watching.observed.note(f"no run repairs the drift in {subject}, with the tag or without one")
-        self.ledger.judge(REPAIRS, [*left, *self._strayed(tagged)])
+        drifted = {one.subject for one in self.injected}
+        across = [change for change in compare(self.clean, tagged.after) if change.subject not in drifted]
+        self.ledger.judge(REPAIRS, [*left, *judge_strayed(self.matrix, self.own, tagged.moved, across)])
 
     def _passed_over(self, tagged: _Step) -> list[Injected]:
         """Of domains in which something was repaired: a tag that repairs nothing has no excuse."""
@@ -234,51 +250,6 @@ class _Isolation:
                 said = f"{one.domain}'s drift in {one.subject} was left alone by its own task"
                 self.watching.observed.note(f"{said} ({one.damage.where})")
         return findings
-
-    def _strayed(self, step: _Step) -> list[Finding]:
-        """What the run made of its own domains that the whole site had not: under the tag alone a task knew less."""
-        drifted = {one.subject for one in self.injected}
-        other = {
-            (change.facet, change.subject)
-            for change in compare(self.clean, step.after)
-            if change.kind in _LASTING and change.subject not in drifted
-        }
-        return [
-            replace(finding, message=f"{finding.message} (not what the whole site makes of it)")
-            for finding, change in self._with_changes(step)
-            if (change.facet, change.subject) in other and not set(owners(self.matrix, change)).isdisjoint(self.own)
-        ]
-
-    def _foreign(self, step: _Step) -> list[Finding]:
-        """Changes outside what the tag's domains may own, each saying whose it is."""
-        injected = {(change.facet, change.subject) for change in compare(self.clean, self.damaged)}
-        foreign = []
-        for finding, change in self._with_changes(step):
-            whose = self._whose(change)
-            # Whether what nobody declares was repaired by whom it was to be is judged with the drifts.
-            is_repair = not whose and (change.facet, change.subject) in injected
-            is_cut = may_cut(self.matrix, self.own, whose, change)
-            if outside(self.matrix, self.own, [change]) and not (is_repair or is_cut):
-                message = f"{finding.message} (belongs to {', '.join(whose) or 'no domain'})"
-                foreign.append(replace(finding, message=message))
-        return foreign
-
-    def _trespasses(self, step: _Step) -> list[Finding]:
-        """What belongs to the tag's domains alone, and moved while everything but the tag ran."""
-        return [
-            replace(finding, message=f"{finding.message} (belongs to {', '.join(whose)})")
-            for finding, change in self._with_changes(step)
-            if (whose := self._whose(change))
-            and set(whose) <= set(self.own)
-            and not may_cut(self.matrix, self.others, whose, change)
-        ]
-
-    def _whose(self, change: Change) -> tuple[str, ...]:
-        return owners(self.matrix, change) or data_owners(self.matrix, change)
-
-    def _with_changes(self, step: _Step) -> list[tuple[Finding, Change]]:
-        changes = [change for change in step.changes if change.kind is not Kind.TOUCHED]
-        return list(zip(step.findings, changes, strict=True))
 
     def _judge_availability(self, play: PlaybookRun, start_ns: int) -> None:
         cut = {other for name in self.own for other in self.matrix.domains[name].may_cut}

@@ -7,13 +7,18 @@ from dataclasses import replace
 
 from rejeu.ansible.events import Events
 from rejeu.judge.background import Writers
-from rejeu.judge.footprint import outside
+from rejeu.judge.footprint import may_cut, outside, owners
 from rejeu.judge.patterns import matches
 from rejeu.judge.tolerated import covers, tolerated
 from rejeu.matrix import Matrix
 from rejeu.values import Change, Facet, Finding, Kind, PlannedTask, Write
 
 _NAMED = 3
+
+Moved = tuple[Finding, Change]
+Thing = tuple[Facet | None, str]
+
+_LASTING = {Kind.CONTENT, Kind.METADATA, Kind.CREATED, Kind.DELETED, Kind.RUNTIME}
 
 
 def judge_carried(tag: str, tasks: Iterable[PlannedTask]) -> list[Finding]:
@@ -65,7 +70,52 @@ def data_owners(matrix: Matrix, change: Change) -> tuple[str, ...]:
     return tuple(name for name, domain in matrix.domains.items() if covers(change, domain.data))
 
 
-Thing = tuple[Facet | None, str]
+def judge_foreign(
+    matrix: Matrix, running: Sequence[str], moved: Iterable[Moved], injected: Collection[Thing]
+) -> list[Finding]:
+    """What moved outside of what the domains ``running`` may own, each finding saying whose it is. Whether what nobody
+    declares was repaired by whom it was to be (``injected``) is judged with the drifts."""
+    foreign = []
+    for finding, change in moved:
+        whose = _whose(matrix, change)
+        is_repair = not whose and (change.facet, change.subject) in injected
+        is_cut = may_cut(matrix, running, whose, change)
+        if outside(matrix, running, [change]) and not (is_repair or is_cut):
+            foreign.append(_with(finding, f"belongs to {', '.join(whose) or 'no domain'}"))
+    return foreign
+
+
+def judge_trespasses(
+    matrix: Matrix, own: Collection[str], running: Sequence[str], moved: Iterable[Moved]
+) -> list[Finding]:
+    """What belongs to the domains ``own`` alone, and moved while the others ran."""
+    return [
+        _with(finding, f"belongs to {', '.join(whose)}")
+        for finding, change in moved
+        if (whose := _whose(matrix, change)) and set(whose) <= set(own) and not may_cut(matrix, running, whose, change)
+    ]
+
+
+def judge_strayed(
+    matrix: Matrix, own: Collection[str], moved: Iterable[Moved], across: Iterable[Change]
+) -> list[Finding]:
+    """What the run made of its own domains that the whole site had not: under the tag alone a task knew less.
+    ``across`` is what lies between the site as it was before it was damaged and the end of the run."""
+    other = {(change.facet, change.subject) for change in across if change.kind in _LASTING}
+    return [
+        _with(finding, "not what the whole site makes of it")
+        for finding, change in moved
+        if (change.facet, change.subject) in other and not set(owners(matrix, change)).isdisjoint(own)
+    ]
+
+
+def _whose(matrix: Matrix, change: Change) -> tuple[str, ...]:
+    return owners(matrix, change) or data_owners(matrix, change)
+
+
+def _with(finding: Finding, remark: str) -> Finding:
+    return replace(finding, message=f"{finding.message} ({remark})")
+
 
 # After these something has another value; after the rest it was merely disturbed.
 _OF_VALUE = {Kind.CONTENT, Kind.METADATA, Kind.CREATED, Kind.DELETED, Kind.RUNTIME, Kind.STOPPED}
