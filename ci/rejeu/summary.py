@@ -53,7 +53,7 @@ def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str
         yield f"    not judged: {', '.join(names)}", ""
     by_itself = result.cell.check is not Check.CONVERGE and result.cell.target != host.NAME
     if result.status in (Status.FAILED, Status.ERROR) and by_itself:
-        flags = " --strict" if strict else ""
+        flags = (" --only half-way" if result.cell.check is Check.HALFWAY else "") + (" --strict" if strict else "")
         again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
         yield f"    evidence: {result.evidence or 'none'} · again: {again}", ""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -152,3 +153,8 @@ def test_a_finding_in_words(finding: Finding, words: str) -> None:
 
 def test_where_is_what_editors_open() -> None:
     assert where(RUN) == "roles/base/tasks/main.yml:7"
+
+
+def test_a_half_way_cell_is_run_again_by_itself() -> None:
+    result = CellResult(replace(CELL, check=Check.HALFWAY), (Assertion("equal", Status.FAILED, (MOVED,)),))
+    assert "--domain base --only half-way\n" in summary([result])
