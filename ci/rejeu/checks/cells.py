@@ -53,7 +53,7 @@ def _converge(machines: Machines, layers: Layers, image: str, ledger: Ledger, ob
     if ledger.judge(idempotence.CONVERGED, judge_success(play.code, play.events, "the converge")):
         machines.settle()
         machines.target.shut_down()
-        layers.keep(machines.target, cell.target, image, cell.reaches, play.events.runs)
+        layers.keep(machines.target, cell.target, image, cell.reaches, machines.reached(play))
 
 
 def _attempt(

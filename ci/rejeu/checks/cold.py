@@ -72,4 +72,4 @@ def check(machines: Machines, layers: Layers, image: str, ledger: Ledger, observ
     if (cell.target, cell.reaches) in context.awaited and not context.options.keep:
         context.report(cell.name, "keeping the state")
         machines.target.shut_down()
-        layers.keep(machines.target, cell.target, image, cell.reaches, play.events.runs, proof(machines, play))
+        layers.keep(machines.target, cell.target, image, cell.reaches, machines.reached(play), proof(machines, play))

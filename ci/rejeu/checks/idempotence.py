@@ -14,7 +14,6 @@ from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
 from rejeu.checks.replays import Replays
 from rejeu.context import Step
-from rejeu.judge.attribution import reaching
 from rejeu.judge.equivalence import different
 from rejeu.judge.footprint import judge_declared
 from rejeu.judge.measure import measure
@@ -91,7 +90,7 @@ def check(
     if is_wanted:
         machines.context.report(cell.name, "keeping the state")
         answered = cold.proof(machines, converge)
-        layers.keep(machines.target, cell.target, image, cell.reaches, converge.events.runs, answered)
+        layers.keep(machines.target, cell.target, image, cell.reaches, machines.reached(converge), answered)
         leave()
     if Step.REBOOT in steps:
         machines.context.report(cell.name, "reboot")
@@ -107,8 +106,9 @@ def _judge_footprint(machines: Machines, baseline: Snapshot, converge: PlaybookR
     """Before the probes are asked: they open sockets of their own."""
     cell, matrix = machines.cell, machines.context.matrix
     converged = machines.snapshot("converged", since=baseline)
-    runs = reaching(converge.events.runs, matrix.platform.host)
-    measured = measure(cell.target, cell.subject, baseline, converged, runs, data=data_of(matrix, cell.reaches))
+    measured = measure(
+        cell.target, cell.subject, baseline, converged, machines.reached(converge), data=data_of(matrix, cell.reaches)
+    )
     footprints.write(machines.folder, measured)
     ledger.judge(DECLARED, judge_declared(matrix, cell.subject, measured))
 

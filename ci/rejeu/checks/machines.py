@@ -12,6 +12,7 @@ from threading import Event
 from rejeu.ansible.playbook import PlaybookRun, Steps, connection_inventory, run
 from rejeu.context import Context
 from rejeu.evidence import write_compressed
+from rejeu.judge.attribution import reaching
 from rejeu.matrix import ProbeSpec, Tunnel
 from rejeu.observe.probes import Probe
 from rejeu.observe.snapshot import Snapshot, take
@@ -21,7 +22,7 @@ from rejeu.secrets import public_key
 from rejeu.targets.container import NEIGHBOUR, ContainerTarget, SystemdTarget
 from rejeu.targets.engine import Network
 from rejeu.targets.target import Target
-from rejeu.values import Vantage
+from rejeu.values import TaskRun, Vantage
 
 # How long a service may take to show that it does not stay up (it starts, Ansible says ok, and it dies).
 SETTLE_S = 1.0
@@ -43,6 +44,10 @@ class Machines:
 
     def at(self, vantage: Vantage) -> Target:
         return self.target if vantage is Vantage.TARGET else self.neighbour
+
+    def reached(self, play: PlaybookRun) -> list[TaskRun]:
+        """The tasks that worked on the target: a play may have other hosts."""
+        return reaching(play.events.runs, self.context.matrix.platform.host)
 
     def play(self, step: str, label: str, *, check: bool = False, steps: Steps | None = None) -> PlaybookRun:
         """Run one step of a state (a tag, or the whole site) on the target, as an operator would."""
