@@ -4,9 +4,11 @@ from typing import Any
 import pytest
 
 from rejeu.judge.equivalence import different
-from rejeu.judge.reboot import judge_return
+from rejeu.judge.reboot import judge_return, made_again
 from rejeu.observe.snapshot import Snapshot, Unit
-from rejeu.values import Change, Facet, Kind
+from rejeu.values import Change, Facet, Finding, How, Kind, Task, TaskRun, TaskStatus
+
+OK = TaskStatus.OK
 
 
 def change(facet: Facet, subject: str, kind: Kind = Kind.RUNTIME, detail: str = "") -> Change:
@@ -86,3 +88,14 @@ def test_a_unit_that_stood_and_was_to_start_is_lost(before: Unit | None, after: 
     ]
     lost, background = judge_return(different(*lives), ())
     assert [len(lost), len(background)] == [is_lost, not is_lost]
+
+
+def test_what_was_lost_is_named_by_the_task_that_makes_it_again() -> None:
+    lost, other = (Finding(Kind.LOST, subject, subject, facet=Facet.UNITS) for subject in ("web.service", "db.service"))
+    task = TaskRun(Task("1", "Run the site", "systemd_service", "roles/web/tasks/main.yml", 3), "node", OK, 0, 1)
+    started = Finding(Kind.RUNTIME, "web.service", "started", facet=Facet.UNITS, run=task, how=How.WINDOW)
+    unnamed = Finding(Kind.RUNTIME, "db.service", "started", facet=Facet.UNITS)
+    alike = Finding(Kind.CONTENT, "db.service", "a file of that name", facet=Facet.FILES, run=task, how=How.WRITER)
+    again = made_again([lost, other], [started, unnamed, alike])
+    assert [(one.kind, one.run, one.how) for one in again] == [(Kind.LOST, task, How.WINDOW), (Kind.LOST, None, None)]
+    assert again[0].message == 'web.service · task "Run the site" said ok'

@@ -18,7 +18,7 @@ from rejeu.judge.equivalence import different
 from rejeu.judge.footprint import judge_declared
 from rejeu.judge.measure import measure
 from rejeu.judge.prediction import judge_prediction
-from rejeu.judge.reboot import judge_return
+from rejeu.judge.reboot import judge_return, made_again
 from rejeu.judge.selection import judge_success
 from rejeu.judge.stale import judge_stale
 from rejeu.observe.snapshot import Snapshot
@@ -166,7 +166,7 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     # What was wrong before is told already.
     known = {(finding.kind, finding.facet, finding.subject) for finding in earlier.findings}
     again = [one for one in replays.findings if (one.kind, one.facet, one.subject) not in known]
-    findings = [*lost, *again]
+    findings = [*made_again(lost, replays.findings), *again]
     if Step.BISECT in machines.context.options.steps and any(finding.run is None for finding in findings):
         findings = bisect_return(machines, observed, findings)
     if replays.stalls and not findings:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rejeu.judge.background import is_configuration, separate
-from rejeu.judge.describe import describe
+from rejeu.judge.describe import blame, describe
 from rejeu.values import Cause, Change, Facet, Finding, Kind
 
 # A boot makes these anew.
@@ -42,6 +42,17 @@ def judge_return(changes: Sequence[Change], data: Sequence[str]) -> Returned:
             )
         )
     return Returned(lost, background)
+
+
+def made_again(lost: Sequence[Finding], replayed: Sequence[Finding]) -> list[Finding]:
+    """``lost`` in its order, each with the task that made the same thing move in the replay after the reboot."""
+    makers = {(finding.facet, finding.subject): finding for finding in replayed if finding.run}
+    return [
+        replace(one, message=one.message + blame(maker.run), run=maker.run, how=maker.how)
+        if (maker := makers.get((one.facet, one.subject))) and maker.run
+        else one
+        for one in lost
+    ]
 
 
 def _is_of_the_boot(change: Change) -> bool:
