@@ -89,3 +89,14 @@ def test_a_failure_after_the_last_verdict_is_not_lost() -> None:
     ledger.judge("one", [])
     ledger.abandon("the disk is full")
     assert [(one.name, one.status) for one in ledger.assertions] == [("one", "passed"), (ENDED, "error")]
+
+
+@pytest.mark.parametrize(
+    ("skipped", "judged", "told"), [(["a", "b"], [], True), (["a"], ["b"], False), (["a"], [], False)]
+)
+def test_whether_anything_was_judged(skipped: list[str], judged: list[str], told: bool) -> None:
+    ledger = Ledger(["a", "b", "last"], strict=True)
+    ledger.skip(skipped, "it changes nothing")
+    for name in judged:
+        ledger.judge(name, [])
+    assert ledger.skipped_all_but("last") is told

@@ -114,7 +114,11 @@ def _attempt(
         ((folder or context.runs.path) / f"{cell.name}.traceback").write_text(traceback.format_exc())
     if folder:
         context.report(cell.name, "searching the evidence for secrets")
-        ledger.judge(NO_LEAK, judge_secrets(folder, context.project.secrets.confidential))
+        leaks = judge_secrets(folder, context.project.secrets.confidential)
+        if leaks or not ledger.skipped_all_but(NO_LEAK):
+            ledger.judge(NO_LEAK, leaks)
+        else:  # a cell that judged nothing is not green for having told no secret
+            ledger.skip((NO_LEAK,), ledger.assertions[0].reason)
     if reason or ledger.pending:
         ledger.abandon(reason or "the check ended without judging it")
     return CellResult(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from rejeu.judge.waivers import Waived
-from rejeu.results import Assertion
+from rejeu.results import Assertion, Status
 from rejeu.values import Finding
 
 # Concluded only where it is not so.
@@ -37,7 +37,11 @@ class Ledger:
         assertion = Assertion.judged(name, kept, strict=self._strict, seconds=now - self._since, waived=waived)
         self._conclude(assertion)
         self._since = now
-        return assertion.status == "passed"
+        return assertion.status is Status.PASSED
+
+    def skipped_all_but(self, name: str) -> bool:
+        """Whether ``name`` alone is left, and all before it was skipped."""
+        return self.pending == [name] and all(one.status is Status.SKIPPED for one in self.assertions)
 
     def error(self, name: str, reason: str) -> None:
         self._conclude(Assertion.unjudged(name, reason))

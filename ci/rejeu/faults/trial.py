@@ -58,9 +58,14 @@ def _state(matrix: Matrix, check: Check, domain: str) -> State:
 
 
 def of_clean(trials: Sequence[Trial]) -> list[Trial]:
-    """For each sort of ``trials`` one in the clean playbooks, with all the steps that any of them takes."""
+    """For each sort of ``trials`` one in the clean playbooks, with all the steps that any of them takes.
+
+    But for half-way ones: on what the clean playbooks have converged they change nothing that could be cut off.
+    """
     steps: dict[Trial, frozenset[Step]] = {}
     for trial in trials:
+        if trial.check is Check.HALFWAY:
+            continue
         plain = replace(trial, fault=None, steps=STEPS)
         steps[plain] = steps.get(plain, STEPS) | trial.steps
     return [replace(plain, steps=wanted) for plain, wanted in steps.items()]
