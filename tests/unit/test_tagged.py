@@ -5,8 +5,17 @@ from typing import Any
 import pytest
 
 from rejeu.ansible.events import Events
-from rejeu.judge.tagged import data_owners, intrusions, judge_carried, judge_halfway, judge_repeats, returned
-from rejeu.matrix import Domain, Matrix
+from rejeu.judge.attribution import to_findings
+from rejeu.judge.tagged import (
+    data_owners,
+    intrusions,
+    judge_carried,
+    judge_halfway,
+    judge_repeats,
+    judge_strayed,
+    returned,
+)
+from rejeu.matrix import Domain, Footprint, Matrix
 from rejeu.values import Change, Facet, Finding, Kind, PlannedTask, Task, TaskRun, TaskStatus, Write
 
 FLAG = (Facet.FILES, "/etc/flag")
@@ -148,3 +157,12 @@ def test_data_belongs_to_who_declares_it(databases: Matrix) -> None:
     assert data_owners(databases, change(subject=DATA)) == ("postgresql",)
     assert data_owners(databases, change(subject="/etc/x")) == ()
     assert data_owners(databases, change(subject=DATA, facet=Facet.UNITS)) == ()
+
+
+@pytest.mark.parametrize(("path", "told"), [("/etc/fail2ban/jail.local", True), ("/run/fail2ban/fail2ban.pid", False)])
+def test_what_a_service_makes_anew_when_it_starts_has_not_strayed(matrix: Matrix, path: str, told: bool) -> None:
+    moved = change(subject=path)
+    footprint = Footprint(files=("/etc/fail2ban/**", "/run/fail2ban/**"))
+    own = matrix.domains["base"].model_copy(update={"footprint": footprint})
+    owned = matrix.model_copy(update={"domains": {**matrix.domains, "base": own}})
+    assert bool(judge_strayed(owned, ("base",), [(to_findings([moved], [])[0], moved)], [moved])) is told

@@ -11,7 +11,7 @@ from rejeu.judge.describe import blame, describe
 from rejeu.values import Cause, Change, Facet, Finding, Kind
 
 # A boot makes these anew.
-_VOLATILE = ("/run/", "/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written
+VOLATILE = ("/run/", "/tmp/", "/dev/shm/")  # noqa: S108 - looked at, not written
 # Here services keep what they know, and a boot is when they write it. What they are told to do lies elsewhere.
 _KEPT_BY_SERVICES = ("/var/",)
 
@@ -24,7 +24,7 @@ class Returned(NamedTuple):
 def judge_return(changes: Sequence[Change], data: Sequence[str]) -> Returned:
     """``changes`` are those between the target before it went down and the same target up again, with all left out
     that no two lives share. ``data`` are the patterns of services' own files."""
-    lasting = [change for change in changes if not f"{change.subject}/".startswith(_VOLATILE)]
+    lasting = [change for change in changes if not f"{change.subject}/".startswith(VOLATILE)]
     real, background = separate(lasting, data=data)
     lost = []
     for change in real:

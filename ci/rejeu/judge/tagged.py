@@ -9,6 +9,7 @@ from rejeu.ansible.events import Events
 from rejeu.judge.background import Writers
 from rejeu.judge.footprint import may_cut, outside, owners
 from rejeu.judge.patterns import matches
+from rejeu.judge.reboot import VOLATILE
 from rejeu.judge.tolerated import covers, tolerated
 from rejeu.matrix import Matrix
 from rejeu.values import Change, Facet, Finding, Kind, PlannedTask, Write
@@ -100,8 +101,14 @@ def judge_strayed(
     matrix: Matrix, own: Collection[str], moved: Iterable[Moved], across: Iterable[Change]
 ) -> list[Finding]:
     """What the run made of its own domains that the whole site had not: under the tag alone a task knew less.
-    ``across`` is what lies between the site as it was before it was damaged and the end of the run."""
-    other = {(change.facet, change.subject) for change in across if change.kind in _LASTING}
+    ``across`` is what lies between the site as it was before it was damaged and the end of the run. What a service
+    that is started again makes anew (a file with its process number) is nobody's doing.
+    """
+    other = {
+        (change.facet, change.subject)
+        for change in across
+        if change.kind in _LASTING and not change.subject.startswith(VOLATILE)
+    }
     return [
         _with(finding, "not what the whole site makes of it")
         for finding, change in moved
