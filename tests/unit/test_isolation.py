@@ -32,13 +32,6 @@ def cutting(matrix: Matrix) -> Matrix:
     return matrix.model_copy(update={"domains": {**matrix.domains, "base": base, "vpn": vpn}})
 
 
-def isolation(matrix: Matrix, tag: str) -> _Isolation:
-    machines = SimpleNamespace(context=SimpleNamespace(matrix=matrix), cell=SimpleNamespace(subject=tag))
-    made = _Isolation(cast(Any, SimpleNamespace(machines=machines)), Ledger((), strict=True))
-    made.clean = made.damaged = NOTHING
-    return made
-
-
 def ssh(kind: Kind) -> list[Moved]:
     change = Change(Facet.UNITS, kind, "ssh.service")
     return [(to_findings([change], [])[0], change)]
@@ -85,15 +78,18 @@ def test_a_skipped_repair_is_held_against_the_tag_where_the_whole_site_does_it(
 ) -> None:
     left = Injected(Damage("vpn", Way.COMMENT, CONF, where=OWN_TASK), CONF)
     other = Injected(Damage("vpn", Way.MODE, "/etc/other", where=OWN_TASK), "/etc/other")
-    made = isolation(matrix, "vpn")
-    made.ledger = Ledger([REPAIRS], strict=True)
-    made.watching.observed = Observed()
-    made.injected = [left, other]
-    made.verdicts = {"tagged": {left: Verdict.UNTOUCHED, other: Verdict.REPAIRED if alive else Verdict.UNTOUCHED}}
-    made.left = [Finding(Kind.NOT_REPAIRED, CONF, "left")]
     task = Task("1", "Write", "template", "roles/wireguard/tasks/main.yml", 3, "wireguard")
     play = SimpleNamespace(events=Events((TaskRun(task, "node", status, 0, 1),)))
-    made.steps = [_Step(cast(Any, play), BEFORE, BEFORE, [], [])]
+    machines = SimpleNamespace(context=SimpleNamespace(matrix=matrix), cell=SimpleNamespace(subject="vpn"))
+    made = _Isolation(
+        cast(Any, SimpleNamespace(machines=machines, observed=Observed())),
+        Ledger([REPAIRS], strict=True),
+        injected=[left, other],
+        verdicts={"tagged": {left: Verdict.UNTOUCHED, other: Verdict.REPAIRED if alive else Verdict.UNTOUCHED}},
+        steps=[_Step(cast(Any, play), BEFORE, BEFORE, [], [])],
+        left=[Finding(Kind.NOT_REPAIRED, CONF, "left")],
+    )
+    made.clean = NOTHING
     monkeypatch.setattr(_Isolation, "_run", lambda *_, **__: _Step(cast(Any, play), BEFORE, after, [], []))
     made.judge_repairs()
     (assertion,) = made.ledger.assertions

@@ -97,7 +97,7 @@ def judge(
     ``culprits`` tells, by path or unit, what was found out of who changed it.
     """
     findings = []
-    alive = {one.domain for one, became in verdicts.items() if became is Verdict.REPAIRED}
+    alive = repaired_domains(verdicts)
     for one, became in verdicts.items():
         if one.domain not in domains or became is wanted:
             continue
@@ -116,6 +116,11 @@ def judge(
             )
         )
     return findings
+
+
+def repaired_domains(verdicts: Mapping[Injected, Verdict]) -> set[str]:
+    """The domains of which something was repaired: one that was not run at all has no excuse for the rest."""
+    return {one.domain for one, became in verdicts.items() if became is Verdict.REPAIRED}
 
 
 _BECAME = {

@@ -167,7 +167,9 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     known = {(finding.kind, finding.facet, finding.subject) for finding in earlier.findings}
     again = [one for one in replays.findings if (one.kind, one.facet, one.subject) not in known]
     findings = [*made_again(lost, replays.findings), *again]
-    if Step.BISECT in machines.context.options.steps and any(finding.run is None for finding in findings):
+    # What is of no facet (an outage, an empty run) no snapshot can show again.
+    nameless = any(finding.run is None and finding.facet is not None for finding in findings)
+    if Step.BISECT in machines.context.options.steps and nameless:
         findings = bisect_return(machines, observed, findings)
     if replays.stalls and not findings:
         ledger.error(SURVIVES, f"the harness stalled: {replays.stalls[0]}")

@@ -194,9 +194,8 @@ class _Isolation:
         self.ledger.judge(REPAIRS, [*left, *judge_strayed(self.matrix, self.own, tagged.moved, across)])
 
     def _passed_over(self, tagged: _Step) -> list[Injected]:
-        """Of domains in which something was repaired: a tag that repairs nothing has no excuse."""
         found = {finding.subject for finding in self.left}
-        alive = {one.domain for one, became in self.verdicts["tagged"].items() if became is Verdict.REPAIRED}
+        alive = drift.repaired_domains(self.verdicts["tagged"])
         runs = tagged.play.events.runs
         return [
             one
