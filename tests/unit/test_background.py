@@ -23,6 +23,7 @@ def package(name: str) -> Change:
     return Change(Facet.PACKAGES, Kind.CREATED, name)
 
 
+PG_DATA = "/var/lib/postgresql/15/main"
 PG = ("/var/lib/postgresql/**", "!/var/lib/postgresql/**/*.conf")
 
 
@@ -255,6 +256,34 @@ def test_what_only_bystanders_wrote_is_background(kind: Kind, writes: list[Write
     assert is_real(file(STATE, kind), *writes) is real
 
 
+@pytest.mark.parametrize("path", ["/opt/web/state/x", "/srv/web/data.db", "/home/ops/Maildir/new/1"])
+def test_applications_keep_their_data_beside_their_settings(path: str) -> None:
+    at = 15 * TICK_NS
+    assert separate([file(path)], writers=Writers.of([write(path, at=at)], BEGAN, [ran(10, 14)])).background
+
+
+@pytest.mark.parametrize(
+    ("writes", "was_there"),
+    [
+        ([write()], True),
+        ([write(), write(launched=None, unit=None)], True),
+        ([write(launched=1200)], False),
+        ([write(unit="")], False),
+        ([write(), write(launched=1200, unit="")], False),
+        ([write(launched=None, unit=None)], False),
+        ([], False),
+    ],
+)
+def test_a_service_that_had_been_running_may_write_by_itself(writes: list[Write], was_there: bool) -> None:
+    assert Writers.of(writes, BEGAN).had_been_running(file(STATE)) is was_there
+
+
+@pytest.mark.parametrize(("launched", "unit", "real"), [(10, "web.service", False), (1200, "", True)])
+def test_a_service_s_data_is_its_own_business_until_the_run_writes_there(launched: int, unit: str, real: bool) -> None:
+    change, writers = file(f"{PG_DATA}/base/1"), Writers.of([write(f"{PG_DATA}/base/1", launched, unit)], BEGAN)
+    assert bool(separate([change], data=PG, writers=writers).real) is real
+
+
 @pytest.mark.parametrize("kind", [Kind.METADATA, Kind.DELETED])
 def test_a_write_does_not_explain_a_mode_or_a_deletion(kind: Kind) -> None:
     assert is_real(file(STATE, kind), write())
@@ -263,7 +292,8 @@ def test_a_write_does_not_explain_a_mode_or_a_deletion(kind: Kind) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/etc/hostname", "/usr/bin/web", "/opt/web/bin", "/root/.profile", "/home/ops/x", "/srv/x", "/boot/grub/x"),
+        *("/etc/hostname", "/usr/bin/web", "/opt/web/bin", "/root/.profile", "/boot/grub/x"),
+        *("/home/ops/.profile", "/srv/web/conf.d/x", "/opt/web/bin/web"),
         *("/var/lib/systemd/linger/ops", "/var/lib/postgresql/15/main/postgresql.auto.conf", "/var/lib/web/unit.timer"),
         "/run/systemd/system.control/web.service.d/50-x.conf",
     ],

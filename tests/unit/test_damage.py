@@ -111,7 +111,7 @@ def test_a_file_is_damaged_in_place(tmp_path: Path) -> None:
     path.write_bytes(b"a\r\n")
     path.chmod(0o640)
     before = path.stat()
-    assert damage_all([one("comment", path)], 3) == [{"subject": str(path)}]
+    assert damage_all([one("comment", path)], {}) == [{"subject": str(path)}]
     assert path.read_bytes() == b"a\r\n# drift\n"
     assert (path.stat().st_ino, path.stat().st_mode) == (before.st_ino, before.st_mode)
 
@@ -119,7 +119,7 @@ def test_a_file_is_damaged_in_place(tmp_path: Path) -> None:
 def test_what_is_invalid_afterwards_is_taken_back(tmp_path: Path) -> None:
     path = tmp_path / "a.conf"
     path.write_text("a\n")
-    answers = damage_all([one("append", path, arguments={"text": "b"}, validate=["grep", "-q", "^x", str(path)])], 3)
+    answers = damage_all([one("append", path, arguments={"text": "b"}, validate=["grep", "-q", "^x", str(path)])], {})
     assert answers == [{"refused": f"`grep -q ^x {path}` failed: 1"}]
     assert path.read_text() == "a\n"
 
@@ -131,7 +131,7 @@ def appended(path: Path, *validate: str) -> dict[str, Any]:
 
 def test_a_validator_may_say_what_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "a.conf"
-    (answer,) = damage_all([appended(path, "sh", "-c", r"printf '\377'; exit 1")], 3)
+    (answer,) = damage_all([appended(path, "sh", "-c", r"printf '\377'; exit 1")], {})
     assert answer["refused"].endswith("failed: \N{REPLACEMENT CHARACTER}")
     assert path.read_text() == "a\n"
 
@@ -139,7 +139,7 @@ def test_a_validator_may_say_what_is_no_text(tmp_path: Path) -> None:
 def test_a_validator_that_does_not_end_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(damage, "TIMEOUT_S", 0.1)
     path = tmp_path / "a.conf"
-    answers = damage_all([appended(path, "sleep", "600")], 3)
+    answers = damage_all([appended(path, "sleep", "600")], {})
     assert answers == [{"refused": "`sleep 600` did not end within 0.1 s"}]
     assert path.read_text() == "a\n"
 
@@ -151,7 +151,7 @@ def test_whatever_goes_wrong_takes_a_damage_back(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(damage, "run", crash)
     path = tmp_path / "a.conf"
     with pytest.raises(RuntimeError, match="unforeseen"):
-        damage_all([appended(path, "true")], 3)
+        damage_all([appended(path, "true")], {})
     assert path.read_text() == "a\n"
 
 
@@ -162,7 +162,7 @@ from pathlib import Path
 from rejeu.checks.damage import damage_all
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-print(json.dumps(damage_all(json.load(sys.stdin), 3)))
+print(json.dumps(damage_all(json.load(sys.stdin), {})))
 """
 
 
@@ -193,14 +193,14 @@ def test_a_domain_gets_so_many_derived_damages_and_all_of_its_declared_ones(tmp_
     declared = [one("append", path, arguments={"text": "b"}, derived=False) for path in paths[:2]]
     derived = [one("comment", path) for path in paths]
     other = one("comment", paths[3], domain="other")
-    answers = damage_all([*declared, *derived, other], 1)
+    answers = damage_all([*declared, *derived, other], {"base": 1})
     # The first two have one already, the third is the one that there may be, and the fourth is left to the other.
     assert answers == [
         *({"subject": str(path)} for path in paths[:2]),
         {},
         {},
         {"subject": str(paths[2])},
-        {},
+        {"spared": "base"},
         {"subject": str(paths[3])},
     ]
 
@@ -209,7 +209,11 @@ def test_declared_damages_may_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "a.conf"
     path.write_text("a\n")
     append = one("append", path, arguments={"text": "b"}, derived=False)
-    assert damage_all([append, append, one("comment", path)], 3) == [{"subject": str(path)}, {"subject": str(path)}, {}]
+    assert damage_all([append, append, one("comment", path)], {}) == [
+        {"subject": str(path)},
+        {"subject": str(path)},
+        {},
+    ]
     assert path.read_text() == "a\nbb"
 
 
@@ -220,7 +224,7 @@ def test_a_known_format_is_validated(tmp_path: Path, monkeypatch: pytest.MonkeyP
     nft.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     command = f"nft --check --file {path}"
-    assert damage_all([one("comment", path)], 3) == [
+    assert damage_all([one("comment", path)], {}) == [
         {"refused": f"`{command}` failed: no: {command.removeprefix('nft ')}"}
     ]
     assert path.read_text() == "table\n"
@@ -230,14 +234,14 @@ def test_a_symlink_is_followed_to_the_name_that_snapshots_know(tmp_path: Path) -
     path = tmp_path / "a.conf"
     path.write_text("a\n")
     (tmp_path / "link").symlink_to(path)
-    assert damage_all([one("comment", tmp_path / "link"), one("comment", path)], 3) == [{"subject": str(path)}, {}]
+    assert damage_all([one("comment", tmp_path / "link"), one("comment", path)], {}) == [{"subject": str(path)}, {}]
 
 
 def test_a_declared_pattern_matches_one_file(tmp_path: Path) -> None:
     for name in ("a.conf", "b.conf"):
         (tmp_path / name).write_text("x\n")
     append: dict[str, Any] = {"way": "append", "arguments": {"text": "b"}, "derived": False}
-    answers = damage_all([one(subject=tmp_path / name, **append) for name in ("*.conf", "a.*", "c*")], 3)
+    answers = damage_all([one(subject=tmp_path / name, **append) for name in ("*.conf", "a.*", "c*")], {})
     assert answers == [
         {"refused": "2 files match, not one"},
         {"subject": str(tmp_path / "a.conf")},
@@ -261,7 +265,7 @@ def test_a_declared_pattern_matches_one_file(tmp_path: Path) -> None:
     ],
 )
 def test_what_cuts_off_access_or_is_watched_is_never_damaged(path: str) -> None:
-    assert "refused" in damage_all([one("comment", path)], 3)[0]
+    assert "refused" in damage_all([one("comment", path)], {})[0]
     assert damage.NEVER.search(path) or damage.LIVE.search(path)
 
 
@@ -299,12 +303,12 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_unit_is_disabled_by_its_own_name(systemctl: Path) -> None:
-    assert damage_all([one("disable", "alias.service")], 3) == [{"subject": "real.service"}]
+    assert damage_all([one("disable", "alias.service")], {}) == [{"subject": "real.service"}]
     assert systemctl.read_text().splitlines()[-1] == "disable --quiet -- real.service"
 
 
 def test_a_unit_whose_damage_is_invalid_is_enabled_again(systemctl: Path) -> None:
-    assert "refused" in damage_all([one("disable", "real.service", validate=["false"])], 3)[0]
+    assert "refused" in damage_all([one("disable", "real.service", validate=["false"])], {})[0]
     assert systemctl.read_text().splitlines()[-1] == "enable --quiet -- real.service"
 
 
@@ -313,14 +317,14 @@ def test_a_unit_whose_damage_is_invalid_is_enabled_again(systemctl: Path) -> Non
     [("static.service", "it is not enabled, but static"), ("ssh.service", "access goes through it")],
 )
 def test_a_unit_that_cannot_or_must_not_be_disabled_is_not(systemctl: Path, unit: str, why: str) -> None:
-    assert damage_all([one("disable", unit)], 3) == [{"refused": why}]
+    assert damage_all([one("disable", unit)], {}) == [{"refused": why}]
     assert "disable" not in systemctl.read_text()
 
 
 def test_it_is_a_program_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "a.conf"
     path.write_text("a\n")
-    request = json.dumps({"limit": 3, "damages": [one("comment", path)]})
+    request = json.dumps({"limits": {}, "damages": [one("comment", path)]})
     argv = [sys.executable, "-I", str(Path(damage.__file__))]
     done = subprocess.run(argv, input=request, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [{"subject": str(path)}]

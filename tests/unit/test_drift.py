@@ -107,8 +107,8 @@ VERDICTS = {BASE: Verdict.REPAIRED, FIREWALL: Verdict.UNTOUCHED, VPN: Verdict.CH
 def test_a_drift_has_to_become_what_is_wanted(
     domains: list[str], wanted: Verdict, told: list[tuple[Kind, str]]
 ) -> None:
-    findings = judge(VERDICTS, domains, wanted, [run()], {})
-    assert [(finding.kind, finding.message) for finding in findings] == told
+    left = judge(VERDICTS, domains, wanted, [run()], {})
+    assert [(one.finding.kind, one.finding.message) for one in left] == told
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,27 @@ def test_a_drift_has_to_become_what_is_wanted(
 )
 def test_a_task_may_leave_alone_what_it_writes_but_once(runs: list[TaskRun], alive: Verdict, excused: bool) -> None:
     other = Injected(Damage("vpn", Way.DISABLE, UNIT, where="roles/wireguard/tasks/main.yml:7"), UNIT)
-    findings = judge({VPN: Verdict.UNTOUCHED, other: alive}, ["vpn"], Verdict.REPAIRED, runs, {})
-    assert (WG not in {finding.subject for finding in findings}) is excused
+    left = judge({VPN: Verdict.UNTOUCHED, other: alive}, ["vpn"], Verdict.REPAIRED, runs, {})
+    assert (VPN not in {one.injected for one in left}) is excused
+
+
+@pytest.mark.parametrize(
+    ("runs", "became", "alive", "passed_over"),
+    [
+        ([run(status=TaskStatus.SKIPPED)], Verdict.UNTOUCHED, Verdict.REPAIRED, True),
+        ([run(line=9)], Verdict.UNTOUCHED, Verdict.REPAIRED, True),
+        ([run(status=TaskStatus.CHANGED)], Verdict.UNTOUCHED, Verdict.REPAIRED, False),
+        ([run(status=TaskStatus.SKIPPED)], Verdict.CHANGED, Verdict.REPAIRED, False),
+        ([run(status=TaskStatus.SKIPPED)], Verdict.UNTOUCHED, Verdict.UNTOUCHED, False),
+    ],
+    ids=["skipped", "not come to", "it ran", "something else came of it", "nothing of the domain was repaired"],
+)
+def test_a_task_that_was_passed_over_may_be_one_that_no_run_comes_to(
+    runs: list[TaskRun], became: Verdict, alive: Verdict, passed_over: bool
+) -> None:
+    other = Injected(Damage("vpn", Way.DISABLE, UNIT, where="roles/wireguard/tasks/main.yml:7"), UNIT)
+    left = judge({VPN: became, other: alive}, ["vpn"], Verdict.REPAIRED, runs, {})
+    assert [one.passed_over for one in left if one.injected == VPN] == [passed_over]
 
 
 def test_a_task_that_made_something_else_of_it_has_no_excuse() -> None:
@@ -142,7 +161,7 @@ def test_a_declared_drift_has_no_excuse() -> None:
 
 def test_who_changed_a_drift_is_named() -> None:
     culprit = Finding(Kind.CONTENT, ISSUE, "changed", Facet.FILES, run=run(), how=How.WRITER)
-    finding = judge(VERDICTS, ["base"], Verdict.UNTOUCHED, [], {ISSUE: culprit})[0]
+    finding = judge(VERDICTS, ["base"], Verdict.UNTOUCHED, [], {ISSUE: culprit})[0].finding
     assert (finding.run, finding.how) == (culprit.run, How.WRITER)
 
 
@@ -155,9 +174,12 @@ class Answering:
     def __init__(self, answers: Sequence[Mapping[str, str]], code: int = 0) -> None:
         self.done = Completed(code, json.dumps(answers).encode(), b"Traceback\nKeyError: 'x'\n")
         self.asked: list[str] = []
+        self.limits: dict[str, int] = {}
 
     def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Completed:
-        self.asked = [damage["subject"] for damage in json.loads(stdin)["damages"]]
+        request = json.loads(stdin)
+        self.asked = [damage["subject"] for damage in request["damages"]]
+        self.limits = request["limits"]
         return self.done
 
     def stream(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Stream:
@@ -167,9 +189,12 @@ class Answering:
 def test_declared_damages_are_done_first_and_refused_ones_told() -> None:
     again = Damage("vpn", Way.MODE, WG, where=WHERE)
     lost = Damage("vpn", Way.COMMENT, "/etc/hosts", where=WHERE)
-    target = Answering([{"subject": ISSUE}, {"refused": "no"}, {"subject": WG}, {}, {"refused": "not there"}])
+    spared = {"spared": "vpn"}
+    target = Answering([{"subject": ISSUE}, {"refused": "no"}, {"subject": WG}, spared, {"refused": "not there"}])
     unneeded = Damage("vpn", Way.COMMENT, "/etc/x.conf", where=WHERE)
-    injected, refused = inject(target, [VPN.damage, again, unneeded, lost, BASE.damage])
+    injected, refused, left_alone = inject(target, [VPN.damage, again, unneeded, lost, BASE.damage], ["base"])
+    assert target.limits == {"vpn": 3}
+    assert left_alone == {"vpn": 1}
     assert target.asked == [ISSUE, WG, WG, "/etc/x.conf", "/etc/hosts"]
     assert injected == [BASE, Injected(again, WG)]
     assert refused == [
@@ -180,17 +205,17 @@ def test_declared_damages_are_done_first_and_refused_ones_told() -> None:
 
 def test_a_declared_damage_that_is_refused_is_an_error() -> None:
     with pytest.raises(HarnessError, match=f"base's drift in {ISSUE} cannot be injected: 2 files match, not one"):
-        inject(Answering([{"refused": "2 files match, not one"}]), [BASE.damage])
+        inject(Answering([{"refused": "2 files match, not one"}]), [BASE.damage], ())
 
 
 def test_a_target_that_cannot_do_damage_is_an_error() -> None:
     with pytest.raises(HarnessError, match="node: the drifts were not injected: KeyError: 'x'"):
-        inject(Answering([], code=1), [BASE.damage])
+        inject(Answering([], code=1), [BASE.damage], ())
 
 
 def test_what_became_of_each_drift_is_evidence(tmp_path: Path) -> None:
     steps = {"tagged": {BASE: Verdict.REPAIRED, VPN: Verdict.UNTOUCHED}, "complement": {VPN: Verdict.REPAIRED}}
-    report(tmp_path / "drifts.json", steps, [Undriftable("base", "apt", "x", "none")])
+    report(tmp_path / "drifts.json", steps, [Undriftable("base", "apt", "x", "none")], {"vpn": 1})
     assert json.loads((tmp_path / "drifts.json").read_text()) == {
         "drifts": [
             {"domain": "base", "subject": ISSUE, "way": "append", "from": "the matrix", "tagged": "repaired"},
@@ -204,4 +229,5 @@ def test_what_became_of_each_drift_is_evidence(tmp_path: Path) -> None:
             },
         ],
         "none for": [{"domain": "base", "how": "apt", "subject": "x", "why": "none"}],
+        "spared": {"vpn": 1},
     }

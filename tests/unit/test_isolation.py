@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 
 from rejeu.ansible.events import Events
-from rejeu.checks.drift import Injected
-from rejeu.checks.isolation import REPAIRS, _Isolation, _Step
+from rejeu.checks.drift import Injected, Left
+from rejeu.checks.isolation import COMPLEMENT, REPAIRS, _Isolation, _Step
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.observation import Observed
 from rejeu.judge.attribution import to_findings
-from rejeu.judge.drifts import Damage, Verdict, Way
+from rejeu.judge.drifts import Damage, Way
 from rejeu.judge.tagged import Moved, judge_foreign, judge_trespasses
 from rejeu.matrix import Footprint, Matrix
 from rejeu.observe.snapshot import FileEntry, Snapshot
@@ -65,33 +65,65 @@ BEFORE, AFTER = (
 
 
 @pytest.mark.parametrize(
-    ("alive", "status", "after", "told"),
+    ("passed_over", "code", "after", "told"),
     [
-        (True, TaskStatus.SKIPPED, BEFORE, False),  # a condition of the role's own
-        (True, TaskStatus.SKIPPED, AFTER, True),  # the tag left out what its condition hangs on
-        (True, TaskStatus.CHANGED, BEFORE, True),  # it was run, and did not repair it
-        (False, TaskStatus.SKIPPED, BEFORE, True),  # nothing of the domain was repaired
+        (True, 0, BEFORE, False),  # a condition of the role's own
+        (True, 0, AFTER, True),  # what the condition hangs on was left out
+        (True, 2, BEFORE, True),  # the run that would acquit it failed
+        (False, 0, BEFORE, True),  # it was run, and did not repair it
     ],
 )
-def test_a_skipped_repair_is_held_against_the_tag_where_the_whole_site_does_it(
-    matrix: Matrix, monkeypatch: pytest.MonkeyPatch, alive: bool, status: TaskStatus, after: Snapshot, told: bool
+@pytest.mark.parametrize("assertion", [REPAIRS, COMPLEMENT])
+def test_a_skipped_repair_is_held_against_a_run_where_the_whole_site_does_it(
+    matrix: Matrix,
+    monkeypatch: pytest.MonkeyPatch,
+    assertion: str,
+    passed_over: bool,
+    code: int,
+    after: Snapshot,
+    told: bool,
 ) -> None:
-    left = Injected(Damage("vpn", Way.COMMENT, CONF, where=OWN_TASK), CONF)
-    other = Injected(Damage("vpn", Way.MODE, "/etc/other", where=OWN_TASK), "/etc/other")
-    task = Task("1", "Write", "template", "roles/wireguard/tasks/main.yml", 3, "wireguard")
-    play = SimpleNamespace(events=Events((TaskRun(task, "node", status, 0, 1),)))
-    machines = SimpleNamespace(context=SimpleNamespace(matrix=matrix), cell=SimpleNamespace(subject="vpn"))
-    made = _Isolation(
-        cast(Any, SimpleNamespace(machines=machines, observed=Observed())),
-        Ledger([REPAIRS], strict=True),
-        injected=[left, other],
-        verdicts={"tagged": {left: Verdict.UNTOUCHED, other: Verdict.REPAIRED if alive else Verdict.UNTOUCHED}},
-        steps=[_Step(cast(Any, play), BEFORE, BEFORE, [], [])],
-        left=[Finding(Kind.NOT_REPAIRED, CONF, "left")],
-    )
-    made.clean = NOTHING
-    monkeypatch.setattr(_Isolation, "_run", lambda *_, **__: _Step(cast(Any, play), BEFORE, after, [], []))
-    made.judge_repairs()
-    (assertion,) = made.ledger.assertions
-    assert (assertion.status is Status.FAILED) is told
+    left = Left(Injected(Damage("vpn", Way.COMMENT, CONF, where=OWN_TASK), CONF), LEFT, passed_over)
+    made = isolation(matrix, assertion)
+    made.injected, made.left, made.beside = [left.injected], {assertion: [left]}, {assertion: []}
+    monkeypatch.setattr(_Isolation, "_run", lambda *_, **__: whole(code, after))
+    made.judge_left()
+    (concluded,) = made.ledger.assertions
+    assert (concluded.status is Status.FAILED) is told
     assert bool(made.watching.observed.notes) is not told
+
+
+def test_a_whole_site_that_fails_on_the_damaged_platform_is_told(
+    matrix: Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = Left(Injected(Damage("vpn", Way.COMMENT, CONF, where=OWN_TASK), CONF), LEFT, True)
+    made = isolation(matrix, REPAIRS)
+    made.injected, made.left, made.beside = [left.injected], {REPAIRS: [left]}, {REPAIRS: []}
+    monkeypatch.setattr(_Isolation, "_run", lambda *_, **__: whole(2, BEFORE))
+    made.judge_left()
+    (concluded,) = made.ledger.assertions
+    assert {finding.kind for finding in concluded.findings} == {Kind.NOT_REPAIRED, Kind.FAILED}
+
+
+def test_a_domain_that_nothing_could_be_damaged_in_is_an_error_but_for_what_is_found(matrix: Matrix) -> None:
+    for found, status in (([], Status.ERROR), ([LEFT], Status.FAILED)):
+        made = isolation(matrix, REPAIRS)
+        made.left, made.beside = {REPAIRS: []}, {REPAIRS: found}
+        made.judge_left()
+        (concluded,) = made.ledger.assertions
+        assert concluded.status is status
+
+
+LEFT = Finding(Kind.NOT_REPAIRED, CONF, "left")
+
+
+def whole(code: int, after: Snapshot) -> _Step:
+    task = Task("1", "Write", "template", "roles/wireguard/tasks/main.yml", 3, "wireguard")
+    runs = (TaskRun(task, "node", TaskStatus.OK, 0, 1),)
+    return _Step(cast(Any, SimpleNamespace(code=code, events=Events(runs))), BEFORE, after, [], [])
+
+
+def isolation(matrix: Matrix, assertion: str) -> _Isolation:
+    machines = SimpleNamespace(context=SimpleNamespace(matrix=matrix), cell=SimpleNamespace(subject="vpn"))
+    watching = cast(Any, SimpleNamespace(machines=machines, observed=Observed()))
+    return _Isolation(watching, Ledger([assertion], strict=True), steps=[whole(0, BEFORE)])

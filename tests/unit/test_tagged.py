@@ -10,6 +10,7 @@ from rejeu.judge.tagged import (
     data_owners,
     intrusions,
     judge_carried,
+    judge_foreign,
     judge_halfway,
     judge_repeats,
     judge_strayed,
@@ -126,13 +127,8 @@ SERVICE = "postgresql@15-main.service"
 @pytest.mark.parametrize(
     ("kind", "writes", "found"),
     [
-        (Kind.CREATED, [write()], True),
-        (Kind.CONTENT, [write(), write(unit=SERVICE)], True),
-        (Kind.REWRITTEN, [write()], True),
-        (Kind.CONTENT, [write(unit=SERVICE)], False),
-        (Kind.CONTENT, [write(unit=None, launched_ns=None)], False),
-        (Kind.CONTENT, [], False),
-        (Kind.CONTENT, [write(launched_ns=BEGAN_NS - 1)], False),
+        (Kind.CREATED, [write()], False),
+        (Kind.CONTENT, [write()], False),
         (Kind.DELETED, [], True),
         (Kind.DELETED, [write("/etc/other", SERVICE)], True),
         (Kind.DELETED, [write("/var/lib/postgresql/pg_wal/1")], True),
@@ -140,17 +136,23 @@ SERVICE = "postgresql@15-main.service"
         (Kind.DELETED, [write("/var/lib/postgresql/pg_wal/1", None)], False),
     ],
 )
-def test_a_run_leaves_the_data_of_other_domains_to_their_services(
+def test_a_run_deletes_none_of_the_data_of_other_domains(
     databases: Matrix, kind: Kind, writes: list[Write], found: bool
 ) -> None:
     changes = [change(kind, DATA)]
-    assert intrusions(databases, ["vpn"], changes, writes, BEGAN_NS) == (changes if found else [])
-    assert intrusions(databases, ["postgresql"], changes, writes, BEGAN_NS) == []
+    assert intrusions(databases, ["vpn"], changes, writes) == (changes if found else [])
+    assert intrusions(databases, ["postgresql"], changes, writes) == []
 
 
 @pytest.mark.parametrize("path", ["/etc/x", "/var/lib/postgresql/a.conf", "/var/lib/postgresql/.ansible/tmp/x"])
 def test_what_is_nobodys_data_or_ansibles_own_is_no_intrusion(databases: Matrix, path: str) -> None:
-    assert intrusions(databases, ["vpn"], [change(Kind.CREATED, path)], [write(path)], BEGAN_NS) == []
+    assert intrusions(databases, ["vpn"], [change(Kind.DELETED, path)], [write(path)]) == []
+
+
+def test_a_domain_may_write_to_its_own_data(databases: Matrix) -> None:
+    moved = [(finding(Kind.CONTENT, DATA), change(Kind.CONTENT, DATA))]
+    assert judge_foreign(databases, ["vpn"], moved, ())
+    assert judge_foreign(databases, ["postgresql"], moved, ()) == []
 
 
 def test_data_belongs_to_who_declares_it(databases: Matrix) -> None:

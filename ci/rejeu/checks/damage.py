@@ -1,8 +1,8 @@
 """Sent to a target, and not installed: does small damages there, and takes back those that leave something invalid.
 
-Standard library only, Python 3.8+. It reads ``{"limit": N, "damages": [...]}`` on standard input and answers with a
-list as long as ``damages``: ``{"subject": ...}`` for what was damaged, ``{"refused": why}``, or ``{}`` for what was not
-needed: its domain has ``limit`` damages already, or its subject has one.
+Standard library only, Python 3.8+. It reads ``{"limits": {domain: N}, "damages": [...]}`` on standard input and answers
+with a list as long as ``damages``: ``{"subject": ...}`` for what was damaged, ``{"refused": why}``, ``{"spared":
+domain}`` where that domain has as many as its limit, or ``{}`` where the subject is damaged already.
 """
 
 from __future__ import annotations
@@ -66,18 +66,18 @@ class NotUndone(Exception):
 
 def main() -> None:
     request = json.load(sys.stdin)
-    json.dump(damage_all(request["damages"], request["limit"]), sys.stdout)
+    json.dump(damage_all(request["damages"], request["limits"]), sys.stdout)
 
 
-def damage_all(damages: List[Damage], limit: int) -> List[Dict[str, str]]:
+def damage_all(damages: List[Damage], limits: Dict[str, int]) -> List[Dict[str, str]]:
     counts: Dict[str, int] = {}
     taken = set()
     answers: List[Dict[str, str]] = []
     for damage in damages:
         domain = damage["domain"]
         try:
-            if counts.get(domain, 0) >= limit:
-                answers.append({})
+            if domain in limits and counts.get(domain, 0) >= limits[domain]:
+                answers.append({"spared": domain})
                 continue
             subject = find(damage)
             if damage["derived"] and subject in taken:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks import drift
-from rejeu.checks.drift import Injected
+from rejeu.checks.drift import Injected, Left
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
 from rejeu.context import Step
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.changes import compare
-from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive, is_passed_over
+from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_plan, judge_recap, judge_success
 from rejeu.judge.tagged import (
     Moved,
@@ -68,7 +68,7 @@ def check(
                     isolation.judge_complement()
             else:
                 ledger.skip((REPEATS, COMPLEMENT), "the tagged run failed")
-            isolation.judge_repairs()
+            isolation.judge_left()
         finally:
             isolation.report()
 
@@ -96,15 +96,18 @@ class _Step:
 
 @dataclass
 class _Isolation:
-    """A cell under way. ``steps`` are the runs so far, the tagged one first; ``left`` is what that did not repair."""
+    """A cell under way. ``steps`` are the runs so far, the tagged one first; ``left`` is, by assertion, what was not
+    repaired, and ``beside`` what else is found there."""
 
     watching: Watch
     ledger: Ledger
     injected: list[Injected] = field(default_factory=list)
     undriftable: list[Undriftable] = field(default_factory=list)
+    spared: Mapping[str, int] = field(default_factory=dict)
     verdicts: dict[str, dict[Injected, Verdict]] = field(default_factory=dict)
     steps: list[_Step] = field(default_factory=list)
-    left: list[Finding] = field(default_factory=list)
+    left: dict[str, list[Left]] = field(default_factory=dict)
+    beside: dict[str, list[Finding]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.machines = self.watching.machines
@@ -116,7 +119,8 @@ class _Isolation:
     def inject(self, things: Sequence[Managed]) -> None:
         derived, undriftable = derive(self.matrix, things)
         self.clean = self.watching.snapshot("clean")
-        injected, refused = drift.inject(self.machines.target, [*declared(self.matrix), *derived])
+        damages = [*declared(self.matrix), *derived]
+        injected, refused, self.spared = drift.inject(self.machines.target, damages, self.own)
         self.machines.target.wait_idle()
         self.damaged = self.watching.snapshot("damaged", since=self.clean)
         self.injected, unseen = drift.visible(injected, self.clean, self.damaged)
@@ -133,8 +137,12 @@ class _Isolation:
         play, events = step.play, step.play.events
         said = judge_success(play.code, events, f"`--tags {self.tag}`")
         succeeded = self.ledger.judge(SUCCEEDS, said + judge_halfway(self.tag, play.code, events, step.changes))
-        self.left = self._judge_drifts(step, "tagged", self.own, Verdict.REPAIRED)
-        self.ledger.judge(UNTOUCHED, self._judge_drifts(step, "tagged", self.others, Verdict.UNTOUCHED))
+        self.left[REPAIRS] = self._left(step, "tagged", self.own, Verdict.REPAIRED)
+        touched = self._left(step, "tagged", self.others, Verdict.UNTOUCHED)
+        self.ledger.judge(UNTOUCHED, [one.finding for one in touched])
+        drifted = {one.subject for one in self.injected}
+        across = [change for change in compare(self.clean, step.after) if change.subject not in drifted]
+        self.beside[REPAIRS] = judge_strayed(self.matrix, self.own, step.moved, across)
         injected = {(change.facet, change.subject) for change in compare(self.clean, self.damaged)}
         foreign = judge_foreign(self.matrix, self.own, step.moved, injected)
         self.ledger.judge(UNCHANGED, [finding for finding in foreign if finding.facet is not Facet.UNITS])
@@ -167,44 +175,45 @@ class _Isolation:
     def judge_complement(self) -> None:
         """Damage once more what the tag has repaired, and run everything else."""
         repaired = [one.damage for one, became in self.verdicts["tagged"].items() if became is Verdict.REPAIRED]
-        drift.inject(self.machines.target, repaired)
+        drift.inject(self.machines.target, repaired, self.own)
         damaged = self.watching.snapshot("damaged-again", since=self.steps[-1].after)
         step = self._run(damaged, "complement", skip_tags=(self.tag,), running=self.others)
-        said = judge_success(step.play.code, step.play.events, f"`--skip-tags {self.tag}`")
-        left = self._judge_drifts(step, "complement", self.others, Verdict.REPAIRED)
-        touched = self._judge_drifts(step, "complement", self.own, Verdict.UNTOUCHED)
-        trespasses = judge_trespasses(self.matrix, self.own, self.others, step.moved)
-        self.ledger.judge(COMPLEMENT, [*said, *left, *touched, *trespasses])
-
-    def judge_repairs(self) -> None:
-        """Last, for it may take a run of the whole site. What the tag left because a task was skipped is held against
-        it where that run repairs it; where it does not, no run of this role would have."""
-        if undriftable := [name for name in self.own if all(one.domain != name for one in self.injected)]:
-            self.ledger.error(REPAIRS, f"no drift is declared or can be derived for {', '.join(undriftable)}")
-            return
-        tagged, left = self.steps[0], self.left
-        if passed_over := self._passed_over(tagged):
-            whole = self._run(self.steps[-1].after, "whole", running=[*self.own, *self.others])
-            never = {one.subject for one in passed_over if one.state(whole.before) == one.state(whole.after)}
-            left = [finding for finding in left if finding.subject not in never]
-            for subject in sorted(never):
-                self.watching.observed.note(f"no run repairs the drift in {subject}, with the tag or without one")
-        drifted = {one.subject for one in self.injected}
-        across = [change for change in compare(self.clean, tagged.after) if change.subject not in drifted]
-        self.ledger.judge(REPAIRS, [*left, *judge_strayed(self.matrix, self.own, tagged.moved, across)])
-
-    def _passed_over(self, tagged: _Step) -> list[Injected]:
-        found = {finding.subject for finding in self.left}
-        alive = drift.repaired_domains(self.verdicts["tagged"])
-        runs = tagged.play.events.runs
-        return [
-            one
-            for one in self.injected
-            if one.subject in found and one.domain in alive.intersection(self.own) and is_passed_over(one.damage, runs)
+        self.left[COMPLEMENT] = self._left(step, "complement", self.others, Verdict.REPAIRED)
+        touched = self._left(step, "complement", self.own, Verdict.UNTOUCHED)
+        self.beside[COMPLEMENT] = [
+            *judge_success(step.play.code, step.play.events, f"`--skip-tags {self.tag}`"),
+            *(one.finding for one in touched),
+            *judge_trespasses(self.matrix, self.own, self.others, step.moved),
         ]
 
+    def judge_left(self) -> None:
+        """Last, for it may take a run of the whole site. What was left because a task was skipped is held against the
+        run that left it where the whole site repairs it; where it does not, no run of this role would have."""
+        doubtful = [one.injected for left in self.left.values() for one in left if one.passed_over]
+        never: set[str] = set()
+        failed: list[Finding] = []
+        if doubtful:
+            whole = self._run(self.steps[-1].after, "whole", running=[*self.own, *self.others])
+            failed = judge_success(whole.play.code, whole.play.events, "the whole site on the damaged platform")
+            if not failed:
+                never = {one.subject for one in doubtful if one.state(whole.before) == one.state(whole.after)}
+        for subject in sorted(never):
+            self.watching.observed.note(f"no run repairs the drift in {subject}, with the tag or without one")
+        for name, left in self.left.items():
+            acquitted = [one for one in left if one.passed_over and one.injected.subject in never]
+            findings = [one.finding for one in left if one not in acquitted]
+            unproved = failed if any(one.passed_over for one in left) else []
+            self._conclude(name, [*findings, *unproved, *self.beside[name]])
+
+    def _conclude(self, name: str, findings: Sequence[Finding]) -> None:
+        undriftable = [domain for domain in self.own if all(one.domain != domain for one in self.injected)]
+        if name == REPAIRS and undriftable and not findings:
+            self.ledger.error(REPAIRS, f"no drift is declared or can be derived for {', '.join(undriftable)}")
+        else:
+            self.ledger.judge(name, findings)
+
     def report(self) -> None:
-        drift.report(self.machines.folder / "drifts.json", self.verdicts, self.undriftable)
+        drift.report(self.machines.folder / "drifts.json", self.verdicts, self.undriftable, self.spared)
         if self.undriftable:
             self.watching.observed.note(f"no drift for: {_listed(self.undriftable)}")
 
@@ -237,18 +246,18 @@ class _Isolation:
         if self.watching.watcher.between(before.end_ns, after.end_ns) is None:
             return []  # nobody knows who wrote, and the notes say so
         writes = [write for write in self.watching.writes if before.end_ns <= write.at_ns < after.end_ns]
-        return intrusions(self.matrix, running, compare(before, after), writes, before.end_ns)
+        return intrusions(self.matrix, running, compare(before, after), writes)
 
-    def _judge_drifts(self, step: _Step, label: str, domains: Sequence[str], wanted: Verdict) -> list[Finding]:
+    def _left(self, step: _Step, label: str, domains: Sequence[str], wanted: Verdict) -> list[Left]:
         verdicts = {one: one.verdict(self.clean, step.before, step.after) for one in self.injected}
         self.verdicts[label] = verdicts
-        findings = drift.judge(verdicts, domains, wanted, step.play.events.runs, step.culprits)
-        told = {finding.subject for finding in findings}
+        left = drift.judge(verdicts, domains, wanted, step.play.events.runs, step.culprits)
+        told = {one.injected for one in left}
         for one, became in verdicts.items():
-            if one.domain in domains and became is not wanted and one.subject not in told:
+            if one.domain in domains and became is not wanted and one not in told:
                 said = f"{one.domain}'s drift in {one.subject} was left alone by its own task"
                 self.watching.observed.note(f"{said} ({one.damage.where})")
-        return findings
+        return left
 
     def _judge_availability(self, play: PlaybookRun, start_ns: int) -> None:
         cut = {other for name in self.own for other in self.matrix.domains[name].may_cut}

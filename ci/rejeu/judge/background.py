@@ -17,7 +17,10 @@ from rejeu.observe.snapshot import Snapshot
 from rejeu.values import Cause, Change, Facet, Kind, TaskRun, Write
 
 # What a daemon writes here, a task may have told it to: `ALTER SYSTEM`, `hostnamectl`, `loginctl enable-linger`.
-_CONFIGURATION = ("/etc", "/usr", "/boot", "/opt", "/root", "/home", "/srv", "/var/lib/systemd")
+_CONFIGURATION = ("/etc", "/usr", "/boot", "/root", "/var/lib/systemd")
+# Applications and users keep both here: their settings and programs are hidden, or lie below one of these names.
+_SHARED = ("/opt", "/srv", "/home")
+_SETTINGS = frozenset({"etc", "conf", "conf.d", "config", "settings", "hooks", "plugins", "bin", "sbin", "lib"})
 _CONFIGURATION_SUFFIXES = (
     *(".conf", ".cfg", ".cnf", ".ini", ".yaml", ".yml", ".json", ".toml", ".xml", ".local", ".env", ".rules"),
     *(".service", ".socket", ".timer", ".mount", ".path", ".target", ".network", ".netdev", ".link"),
@@ -66,6 +69,11 @@ class Writers:
             and not any(self._may_serve_a_task(write, change) for write in strangers)
         )
 
+    def had_been_running(self, change: Change) -> bool:
+        """Whether all who are known to have written there are services from before: they may do so by themselves."""
+        known = [write for write in self._of(change) if write.launched_ns is not None]
+        return bool(known) and all(write.unit and (write.launched_ns or 0) < self.began_ns for write in known)
+
     def include_the_run(self, change: Change) -> bool:
         return any(write.unit == "" and (write.launched_ns or 0) >= self.began_ns for write in self._of(change))
 
@@ -90,7 +98,14 @@ class Writers:
 
 def is_configuration(path: str) -> bool:
     """Whether a file says what is to be, by its place or its name, rather than what has been."""
-    return path.endswith(_CONFIGURATION_SUFFIXES) or any(path.startswith(f"{place}/") for place in _CONFIGURATION)
+    if path.endswith(_CONFIGURATION_SUFFIXES) or _is_below(path, _CONFIGURATION):
+        return True
+    names = path.split("/")[2:]
+    return _is_below(path, _SHARED) and any(name in _SETTINGS or name.startswith(".") for name in names)
+
+
+def _is_below(path: str, places: Sequence[str]) -> bool:
+    return path.startswith(tuple(f"{place}/" for place in places))
 
 
 def separate(
@@ -108,13 +123,16 @@ def separate(
     # What a service makes under ever new names it also removes, and the kernel tells nobody who did that.
     replaced = {_trace(change) for change in changes if change.kind is Kind.CREATED and change.subject in by_others}
 
+    def is_of_the_run(change: Change) -> bool:
+        return writers is not None and writers.include_the_run(change)
+
     def is_background(change: Change) -> bool:
         if change.facet is Facet.UNITS and change.subject in triggered and change.kind is not Kind.METADATA:
             return True
         if change.cause is Cause.DEMAND:
             return True
-        # What a service keeps is its own business; who may read it is not.
-        is_data = change.kind is not Kind.METADATA and covers(change, data)
+        # What a service keeps is its own business; who may read it is not, nor what somebody else writes there.
+        is_data = change.kind is not Kind.METADATA and covers(change, data) and not is_of_the_run(change)
         if change.facet is Facet.FILES and (is_data or _runs_with(change.subject, stems)):
             return True
         if change.facet is Facet.FILES and change.kind is not Kind.METADATA and change.subject in by_others:
@@ -122,7 +140,7 @@ def separate(
         if change.kind is Kind.DELETED and _trace(change) in replaced:
             return True
         # That something moves by itself is no excuse where a task is known to have written too.
-        if _trace(change) in moving and not (writers and writers.include_the_run(change)):
+        if _trace(change) in moving and not is_of_the_run(change):
             return True
         return tolerated(change) is not None
 

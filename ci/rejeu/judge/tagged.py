@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from rejeu.ansible.events import Events
-from rejeu.judge.background import Writers
 from rejeu.judge.footprint import may_cut, outside, owners
 from rejeu.judge.patterns import matches
 from rejeu.judge.reboot import VOLATILE
@@ -43,23 +42,21 @@ def judge_halfway(tag: str, code: int, events: Events, changes: Sequence[Change]
 
 
 def intrusions(
-    matrix: Matrix, running: Collection[str], changes: Iterable[Change], writes: Sequence[Write], began_ns: int
+    matrix: Matrix, running: Collection[str], changes: Iterable[Change], writes: Sequence[Write]
 ) -> list[Change]:
-    """What a run of the domains ``running`` did to the data of others: a service's writes to what it keeps are its own
-    business, but not those of the run's processes.
+    """What a run of the domains ``running`` deleted of the data of others, which is the services' own business else.
 
-    ``writes`` are all those of the window, which began at ``began_ns``. The kernel does not tell who deleted a file: it
-    was the run where no service wrote anything meanwhile among the same domain's data.
+    The kernel does not tell who deleted a file: it was the run where no service wrote anything meanwhile among the same
+    domain's data. ``writes`` are all those of the window.
     """
-    writers = Writers.of(writes, began_ns)
     found = []
     for change in changes:
         whose = data_owners(matrix, change)
-        if not whose or set(whose) & set(running) or tolerated(change) or not outside(matrix, list(running), [change]):
+        if change.kind is not Kind.DELETED or not whose or set(whose) & set(running) or tolerated(change):
             continue
         data = [path for name in whose for path in matrix.domains[name].data]
         is_alive = any(write.unit != "" and matches(write.path, data) for write in writes)
-        if writers.include_the_run(change) or (change.kind is Kind.DELETED and not is_alive):
+        if outside(matrix, list(running), [change]) and not is_alive:
             found.append(change)
     return found
 
@@ -81,7 +78,8 @@ def judge_foreign(
         whose = _whose(matrix, change)
         is_repair = not whose and (change.facet, change.subject) in injected
         is_cut = may_cut(matrix, running, whose, change)
-        if outside(matrix, running, [change]) and not (is_repair or is_cut):
+        is_own = not set(data_owners(matrix, change)).isdisjoint(running)
+        if outside(matrix, running, [change]) and not (is_repair or is_cut or is_own):
             foreign.append(_with(finding, f"belongs to {', '.join(whose) or 'no domain'}"))
     return foreign
 
