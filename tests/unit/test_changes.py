@@ -268,6 +268,20 @@ def test_reloads_after_the_first_snapshot(reloads: list[Job], details: list[str]
     assert len(changes) == len(details)
 
 
+@pytest.mark.parametrize(
+    ("name", "changed", "told"),
+    [
+        ("web.service", {"changed_ns": END + 1}, True),
+        ("web.service", {"changed_ns": END - 1}, False),  # before: the clock was trimmed a little
+        ("dev-sda.device", {"changed_ns": END + 1}, False),
+        ("web.service", {"changed_ns": END + 1, "invocation": "i2", "started_ns": END + 1}, False),  # restarted
+    ],
+)
+def test_a_reload_shows_without_its_journal(name: str, changed: dict[str, Any], told: bool) -> None:
+    changes = compare(snapshot(unit(name)), snapshot(unit(name, **changed)))
+    assert (Kind.RELOADED in {change.kind for change in changes}) is told
+
+
 SSH = Socket("tcp", "127.0.0.1", 22, "sshd")
 
 
@@ -321,6 +335,35 @@ def test_a_socket_that_was_opened_again_without_its_unit(
     assert [(change.kind, change.detail) for change in found] == [
         (Kind.REBUILT, "closed and opened again")
     ] * opened_again
+
+
+CALLER = Socket("udp", "192.0.2.1", 40000, "resolved", inode=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ([CALLER], [replace(CALLER, port=50000, inode=2)], []),
+        ([CALLER], [CALLER, replace(CALLER, port=50000, inode=2)], ["udp 192.0.2.1:50000 resolved"]),
+        (
+            [CALLER],
+            [replace(CALLER, port=50000, process="nc")],
+            ["udp 192.0.2.1:40000 resolved", "udp 192.0.2.1:50000 nc"],
+        ),
+        ([CALLER], [replace(CALLER, port=53, inode=2)], ["udp 192.0.2.1:40000 resolved", "udp 192.0.2.1:53 resolved"]),
+        ([CALLER], [replace(CALLER, inode=2)], ["udp 192.0.2.1:40000 resolved"]),
+        (
+            [replace(CALLER, protocol="tcp")],
+            [replace(CALLER, protocol="tcp", port=50000)],
+            ["tcp 192.0.2.1:40000 resolved", "tcp 192.0.2.1:50000 resolved"],
+        ),
+    ],
+    ids=["it asked again", "one more", "another's", "a port of its choice", "the same port anew", "a listener"],
+)
+def test_who_asks_for_no_port_gets_another_each_time(
+    before: list[Socket], after: list[Socket], told: list[str]
+) -> None:
+    assert [change.subject for change in compare(snapshot(*before), snapshot(*after))] == told
 
 
 def test_a_unit_that_is_reloaded_may_open_its_sockets_again() -> None:

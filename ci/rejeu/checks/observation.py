@@ -26,6 +26,8 @@ from rejeu.values import Change, Facet, Finding, Kind, TaskRun, Vantage, Write
 # How long the target is watched with nothing run on it. What moves by itself mostly does so within seconds (a
 # checkpoint, a statistics file); what is slower than that is rarer than a replay is long.
 CONTROL_S = 3.0
+# Where a service's own writes are in doubt, it is watched for as long again as the run took, up to this.
+LONGEST_CONTROL_S = 60.0
 _ANSWER_DEADLINE_S = 60.0
 
 
@@ -90,10 +92,19 @@ class Watch:
         if set(fired) - set(self.ticking) and not self.machines.last_attempt:
             raise Disturbed(f"timer {', '.join(fired)} elapsed while the target was judged")
         writers = self._writers(before, after, runs)
-        triggered = triggered_units(after, fired)
-        real, background = separate(compare(before, after), self.control, self.data, triggered, writers)
-        self.observed.background += background
-        return real
+        changes, triggered = compare(before, after), triggered_units(after, fired)
+        separated = separate(changes, self.control, self.data, triggered, writers)
+        if writers and any(writers.had_been_running(change) for change in separated.real):
+            self._look_longer(after, (after.end_ns - before.end_ns) / 1e9)
+            separated = separate(changes, self.control, self.data, triggered, writers)
+        self.observed.background += separated.background
+        return separated.real
+
+    def _look_longer(self, before: Snapshot, window_s: float) -> None:
+        """A second control window: a service that wrote meanwhile may be one that writes every few seconds."""
+        self.machines.context.report(self.machines.cell.name, "a longer control window")
+        Event().wait(min(window_s, LONGEST_CONTROL_S))
+        self.control += compare(before, self.snapshot("control-longer", since=before))
 
     def findings(self, changes: Sequence[Change], runs: Sequence[TaskRun]) -> list[Finding]:
         """A finding for each of ``changes`` (from ``moved``), with the one among ``runs`` that made it where that can

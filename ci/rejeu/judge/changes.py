@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 
 from rejeu.errors import HarnessError
 from rejeu.judge.causes import UP, accepting, cause_of, state_of
 from rejeu.judge.items import compare_items
-from rejeu.observe.snapshot import ITEM_FACETS, FileEntry, Job, Package, Snapshot, Socket, Unit
+from rejeu.judge.sockets import compare_sockets
+from rejeu.observe.snapshot import ITEM_FACETS, FileEntry, Job, Package, Snapshot, Unit
 from rejeu.values import Change, Facet, Kind
 
 
@@ -28,7 +29,9 @@ def compare(before: Snapshot, after: Snapshot) -> list[Change]:
         *_files(before, after),
         *_packages(before, after),
         *units,
-        *_sockets(before, after, {change.subject for change in units if change.kind is not Kind.METADATA}),
+        *compare_sockets(
+            before.sockets, after.sockets, {change.subject for change in units if change.kind is not Kind.METADATA}
+        ),
         *_tables(before, after),
         *(
             change
@@ -193,6 +196,9 @@ def _units(before: Snapshot, after: Snapshot) -> Iterator[Change]:
             failed = any(job.result != "done" for job in reloads)
             detail = "and the reload failed" if failed else _times(len(reloads))
             yield Change(Facet.UNITS, Kind.RELOADED, name, detail, at_ns=reloads[0].at_ns)
+        elif not life and old and new and _came_back(old, new, before.end_ns):
+            detail = "it left its state and came back to it, and the journal tells no job"
+            yield Change(Facet.UNITS, Kind.RELOADED, name, detail, at_ns=new.changed_ns)
         if old and new:
             pairs = [("load", old.load, new.load), ("enabled", old.enabled, new.enabled)]
             notes = [f"{what} {was or 'none'} -> {now or 'none'}" for what, was, now in pairs if was != now]
@@ -202,6 +208,16 @@ def _units(before: Snapshot, after: Snapshot) -> Iterator[Change]:
 
 def _times(count: int) -> str:
     return f"{count} times" if count > 1 else ""
+
+
+def _came_back(old: Unit, new: Unit, since_ns: int) -> bool:
+    """Whether a service left its state and is back in it, as one does that reloads, whatever became of the journal."""
+    return (
+        old.name.endswith(".service")
+        and state_of(old) == state_of(new) == UP
+        and old.invocation == new.invocation
+        and (new.changed_ns or 0) > since_ns
+    )
 
 
 def _life(old: Unit | None, new: Unit | None, jobs: list[Job]) -> tuple[Kind, str, int | None] | None:
@@ -231,45 +247,7 @@ def _life(old: Unit | None, new: Unit | None, jobs: list[Job]) -> tuple[Kind, st
     return None
 
 
-# Sockets and firewall
-
-
-def _sockets(before: Snapshot, after: Snapshot, disturbed: Set[str]) -> Iterator[Change]:
-    old, new = _by_endpoint(before.sockets), _by_endpoint(after.sockets)
-    for endpoint in old.keys() | new.keys():
-        was, now = old.get(endpoint, []), new.get(endpoint, [])
-        before_them, them = _processes(was), _processes(now)
-        if before_them != them:
-            detail = "opened" if not was else "closed" if not now else f"process {before_them} -> {them}"
-            yield Change(Facet.SOCKETS, Kind.RUNTIME, f"{endpoint} {them or before_them}", detail)
-        elif _opened_again(was, now) and not _explained(was + now, disturbed):
-            yield Change(Facet.SOCKETS, Kind.REBUILT, f"{endpoint} {them}", "closed and opened again")
-
-
-def _opened_again(was: list[Socket], now: list[Socket]) -> bool:
-    """None of several is the same any more: workers of one service come and go."""
-    return {socket.inode for socket in was}.isdisjoint(socket.inode for socket in now)
-
-
-def _explained(sockets: list[Socket], disturbed: Set[str]) -> bool:
-    """Whether a unit that was disturbed implies that these were opened again."""
-    if any(socket.process == "?" for socket in sockets):
-        return bool(disturbed)  # whose they are cannot be seen: it may be any
-    if any(socket.process == "systemd" for socket in sockets):
-        return any(unit.endswith(".socket") for unit in disturbed)
-    return not disturbed.isdisjoint(socket.unit for socket in sockets)
-
-
-def _by_endpoint(sockets: tuple[Socket, ...]) -> dict[str, list[Socket]]:
-    """Several sockets may share an endpoint (SO_REUSEPORT)."""
-    found: dict[str, list[Socket]] = {}
-    for socket in sockets:
-        found.setdefault(socket.endpoint, []).append(socket)
-    return found
-
-
-def _processes(sockets: list[Socket]) -> str:
-    return "+".join(sorted({socket.process for socket in sockets}))
+# Firewall
 
 
 def _tables(before: Snapshot, after: Snapshot) -> Iterator[Change]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import replace
 
 from rejeu.judge.changes import compare
+from rejeu.judge.sockets import moved_ports
 from rejeu.observe.snapshot import FileEntry, Snapshot, Socket, Unit
 from rejeu.values import Change
 
-# From here on the kernel chooses ports for those that ask for none.
-_CHOSEN_BY_THE_KERNEL = 32768
 # The engine's resolver inside a container takes other ports at each start, and writes them into the container's rules.
 _RESOLVER = re.compile(r"(\b127\.0\.0\.11(?: \w+ sport |:))\d+")
 
@@ -19,18 +17,8 @@ _RESOLVER = re.compile(r"(\b127\.0\.0\.11(?: \w+ sport |:))\d+")
 def different(one: Snapshot, other: Snapshot) -> list[Change]:
     """The changes that make ``other`` of ``one``. Numbers and times that no two lives share mean nothing here."""
     one, other = _neutral(one), _neutral(other)
-    chosen = _chosen(one.sockets, other.sockets)
+    chosen = moved_ports(one.sockets, other.sockets)
     return compare(_without(one, chosen), _without(other, chosen))
-
-
-def _chosen(one: tuple[Socket, ...], other: tuple[Socket, ...]) -> set[Socket]:
-    """The sockets of which each life has as many, on ports that the kernel chose."""
-    unlike: dict[Socket, tuple[set[Socket], set[Socket]]] = defaultdict(lambda: (set(), set()))
-    for side, sockets in enumerate((set(one) - set(other), set(other) - set(one))):
-        for socket in sockets:
-            if socket.port >= _CHOSEN_BY_THE_KERNEL:
-                unlike[replace(socket, port=0)][side].add(socket)
-    return {socket for ours, theirs in unlike.values() if len(ours) == len(theirs) for socket in ours | theirs}
 
 
 def _without(snapshot: Snapshot, sockets: set[Socket]) -> Snapshot:

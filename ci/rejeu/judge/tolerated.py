@@ -63,6 +63,12 @@ BUILT_IN = (
         Facet.FILES,
         ("/var/lib/apt/{lists,periodic}/**", "/var/cache/apt/**", "/var/lib/dpkg/{lock,lock-frontend,triggers/Lock}"),
     ),
+    Toleration(
+        "what git remembers of its last look; references, objects and files are not",
+        Facet.FILES,
+        ("/**/.git", "/**/.git/{index,FETCH_HEAD}"),
+        frozenset({Kind.CREATED, Kind.CONTENT, Kind.REWRITTEN, Kind.TOUCHED}),
+    ),
     Toleration("a login session", Facet.UNITS, ("user@*.service", "user-runtime-dir@*.service", "run-user-*.mount")),
 )
 
