@@ -118,6 +118,20 @@ def test_missed(faults: FaultSession, monkeypatch: pytest.MonkeyPatch) -> None:
     assert junit_of(faults).failures == 1
 
 
+@pytest.mark.parametrize(("subject", "code"), [("/etc/motd", 0), ("/etc/issue", 1)])
+def test_a_half_way_fault_may_be_tried_alone(
+    faults: FaultSession, monkeypatch: pytest.MonkeyPatch, subject: str, code: int
+) -> None:
+    """It calls for no clean trial."""
+    (path,) = (faults.checkout / "faults").iterdir()
+    path.write_text(FAULT.replace("check: idempotence", "check: half-way"))
+    alone = FaultSession.of(
+        faults.checkout, faults.matrix, ["debian-12"], load(path.parent, faults.matrix), faults.console
+    )
+    found_by(alone, monkeypatch, Finding(Kind.CONTENT, subject, f"{subject}: content changed"))
+    assert alone.run() == code
+
+
 def test_json_alone_is_printed_where_it_is_asked_for(
     faults: FaultSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

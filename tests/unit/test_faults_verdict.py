@@ -139,7 +139,7 @@ CLEAN = [result()]
 
 
 def test_totals() -> None:
-    counted = totals(outcomes(3, 1, wrong=1), [*CLEAN, result(finding())])
+    counted = totals(outcomes(3, 1, wrong=1), [*CLEAN, result(finding())], 2)
     assert (counted.faults, counted.detected, counted.nameable, counted.named) == (4, 3, 3, 2)
     assert (counted.replayed, counted.changed_rule, counted.clean, counted.false_alarms) == (3, 1, 2, 1)
 
@@ -149,7 +149,7 @@ def test_totals() -> None:
     [(39, 1, 1, True), (38, 2, 0, False), (40, 0, 2, True), (40, 0, 3, False), (1, 0, 0, True), (0, 1, 0, False)],
 )
 def test_goals(found: int, missed: int, wrong: int, met: bool) -> None:
-    assert totals(outcomes(found, missed, wrong), CLEAN).goals_are_met is met
+    assert totals(outcomes(found, missed, wrong), CLEAN, 1).goals_are_met is met
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,17 @@ def test_goals(found: int, missed: int, wrong: int, met: bool) -> None:
     ],
 )
 def test_a_clean_trial_has_to_pass(clean: CellResult) -> None:
-    assert not totals(outcomes(1, 0), [clean]).goals_are_met
+    assert not totals(outcomes(1, 0), [clean], 1).goals_are_met
+
+
+@pytest.mark.parametrize(("called_for", "met"), [(0, True), (1, False)])
+def test_a_clean_trial_is_missed_where_one_is_called_for(called_for: int, met: bool) -> None:
+    assert totals(outcomes(1, 0), [], called_for).goals_are_met is met
 
 
 def test_a_report_says_what_needs_a_look() -> None:
     tried, clean = outcomes(2, 1, wrong=1), [result(finding())]
-    said = report.lines(tried, clean, totals(tried, clean))
+    said = report.lines(tried, clean, totals(tried, clean, 1))
     assert said[0].startswith("motd: [content] /etc/motd moved")
     assert "wanted content or rewritten of /etc/motd*; found nothing" in said[1]
     assert said[2].startswith("false alarm: idempotence.debian-12.firewall: [content] /etc/motd moved")
@@ -178,7 +183,7 @@ def test_a_report_says_what_needs_a_look() -> None:
 
 def test_json_holds_both_sides() -> None:
     tried = outcomes(1, 0)
-    document = report.document(tried, CLEAN, totals(tried, CLEAN))
+    document = report.document(tried, CLEAN, totals(tried, CLEAN, 1))
     assert document["totals"]["goals_are_met"] is True
     (one,) = document["faults"]
     assert (one["id"], one["detected"], one["task_named"], one["changed_rule"]) == ("motd", True, True, "missed")

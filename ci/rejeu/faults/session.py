@@ -24,7 +24,7 @@ from rejeu.faults.trial import STEPS, Trial, faulty_project, of_clean, of_fault,
 from rejeu.faults.verdict import Outcome, totals
 from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check
-from rejeu.results import CellResult, ExitCode, exit_code
+from rejeu.results import CellResult, ExitCode, Status, exit_code
 from rejeu.secrets import redact
 from rejeu.session import Session
 from rejeu.summary import summarise
@@ -95,7 +95,8 @@ class FaultSession(Session):
 
     def _finish(self, runs: RunFolder, values: Mapping[str, str]) -> int:
         outcomes = sorted(self.outcomes, key=lambda one: (one.target, one.fault.id))
-        counted = totals(outcomes, self.clean)
+        trials = [cell for cell in self.cells if isinstance(cell, Trial)]
+        counted = totals(outcomes, self.clean, called_for=sum(trial.fault is None for trial in trials))
         document = redact(json.dumps(report.document(outcomes, self.clean, counted), indent=2), values)
         path = junit.path(self.checkout, self.check).with_suffix(".json")
         path.write_text(document + "\n")
@@ -110,8 +111,9 @@ class FaultSession(Session):
             for line in report.lines(outcomes, self.clean, counted):
                 self.console.print(Text(redact(line, values)), soft_wrap=True)
             self.console.print(f"{runs.relative(path)} · evidence in {runs.relative(runs.path)}", soft_wrap=True)
-        goals = ExitCode.CLEAN if counted.goals_are_met else ExitCode.FINDINGS
-        return exit_code(others, require_targets=self.require_targets) or goals
+        if wrong := [one for one in others if one.status is not Status.PASSED]:
+            return exit_code(wrong, require_targets=self.require_targets)
+        return ExitCode.CLEAN if counted.goals_are_met else ExitCode.FINDINGS
 
 
 def _fault_id(cell: Cell) -> str:

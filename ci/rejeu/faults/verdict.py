@@ -85,7 +85,8 @@ def _names_the_task(expect: Expectation, found: Iterable[Finding]) -> bool:
 @dataclass(frozen=True)
 class Totals:
     """``named`` of ``nameable``: found faults that a task made. ``changed_rule`` of ``replayed``: what the grep caught
-    of the faults that were replayed. ``false_alarms`` are findings in the clean playbooks, ``clean`` their trials."""
+    of the faults that were replayed. ``false_alarms`` are findings in the clean playbooks, ``clean`` their trials, of
+    which ``called_for`` are owed."""
 
     faults: int
     detected: int
@@ -94,14 +95,16 @@ class Totals:
     replayed: int
     changed_rule: int
     clean: int
+    called_for: int
     false_alarms: int
     unjudged: int
 
     @property
     def goals_are_met(self) -> bool:
-        """Without a fault, or without a clean trial beside it, nothing was proved."""
+        """Without a fault, or without the clean trials that belong beside it, nothing was proved."""
         return (
-            min(self.faults, self.clean) > 0
+            self.faults > 0
+            and self.clean >= self.called_for
             and self.detected >= FOUND_GOAL * self.faults
             and self.named >= NAMED_GOAL * self.nameable
             and self.false_alarms == 0
@@ -109,8 +112,9 @@ class Totals:
         )
 
 
-def totals(outcomes: Sequence[Outcome], clean: Sequence[CellResult]) -> Totals:
-    """A fault that could not be judged was not found; a clean trial that could not be judged proves nothing."""
+def totals(outcomes: Sequence[Outcome], clean: Sequence[CellResult], called_for: int) -> Totals:
+    """``called_for`` is the number of clean trials that the faults call for. A fault that could not be judged was not
+    found; a clean trial that could not be judged proves nothing."""
     return Totals(
         faults=len(outcomes),
         detected=sum(one.detected for one in outcomes),
@@ -119,6 +123,7 @@ def totals(outcomes: Sequence[Outcome], clean: Sequence[CellResult]) -> Totals:
         replayed=sum(one.changed_rule is not None for one in outcomes),
         changed_rule=sum(one.changed_rule is True for one in outcomes),
         clean=len(clean),
+        called_for=called_for,
         false_alarms=sum(len(grave(result)) for result in clean),
         unjudged=sum(result.status not in (Status.PASSED, Status.FAILED) for result in clean),
     )
