@@ -159,24 +159,71 @@ def _wipefs(command: Command) -> Judged:
     return Judged(Shape.WRITES if wipes else Shape.READS)
 
 
+def _mount(command: Command) -> Judged:
+    """By itself it lists what is mounted, or in use as swap."""
+    words = command.words[1:]
+    every = any(re.fullmatch(r"-[A-Za-z]*a[A-Za-z]*|--all", word) for word in words)
+    lists = "--show" in words or not (every or plain(words))
+    return Judged(Shape.READS if lists else Shape.WRITES)
+
+
+def _tar(command: Command) -> Judged:
+    words = command.words[1:]
+    # The first word is a bunch of options, with a dash or without.
+    bunches = [*words[:1], *(word for word in words if re.match(r"-[A-Za-z]", word))]
+    lists = "--list" in words or (words[:1] and re.fullmatch(r"[a-zA-Z]*t[a-zA-Z]*", words[0]))
+    to_stdout = "--to-stdout" in words or any("O" in bunch and "x" in bunch for bunch in bunches)
+    packs = any("c" in bunch for bunch in bunches) and "-" in words
+    return Judged(Shape.READS if lists or to_stdout or packs else Shape.WRITES)
+
+
+def _first_verb(*verbs: str) -> Callable[[Command], Judged]:
+    """Reads where one of these is its first word that is no option."""
+
+    def judge(command: Command) -> Judged:
+        return Judged(Shape.READS if plain(command.words[1:])[:1] in [[verb] for verb in verbs] else Shape.WRITES)
+
+    return judge
+
+
+def _if_any(*options: str) -> Callable[[Command], Judged]:
+    """Reads where one of these is among its words."""
+
+    def judge(command: Command) -> Judged:
+        return Judged(Shape.WRITES if set(options).isdisjoint(command.words) else Shape.READS)
+
+    return judge
+
+
+_DPKG_WRITES = (
+    *("-i", "-r", "-P", "--install", "--unpack", "--configure", "--remove", "--purge", "--triggers-only"),
+    *("--set-selections", "--clear-selections", "--add-architecture", "--remove-architecture", "--update-avail"),
+)
+
+
 OWN: dict[str, Callable[[Command], Judged]] = {
     **dict.fromkeys(("awk", "gawk", "mawk"), _awk),
     **dict.fromkeys(("psql", "cockroach"), _client("-c", "--command")),
     **dict.fromkeys(("mysql", "mariadb", "clickhouse-client"), _client("-e", "--execute", "-q", "--query")),
     "apt-get": _unless("install", "upgrade", "dist-upgrade", "full-upgrade", "remove", "purge", "autoremove"),
     "curl": _curl,
+    "dpkg": _unless(*_DPKG_WRITES),
     "date": _unless("-s", "--set"),
     "fuser": _unless("-k", "--kill"),
     "git": _git,
     "ip": _ip,
     **dict.fromkeys(("kill", "killall", "pkill"), _only("-0", "-l")),
+    **dict.fromkeys(("iptables", "ip6tables"), _if_any("--list", "--list-rules")),
     "journalctl": _unless("--vacuum-size", "--vacuum-time", "--vacuum-files", "--rotate", "--flush", "--sync"),
+    **dict.fromkeys(("mount", "swapon"), _mount),
+    "nft": _first_verb("list", "monitor", "describe"),
     "openssl": _openssl,
     "postconf": _unless("-e", "-X", "-#", "-M", "-F"),
     "sed": _sed,
     "sort": _unless("-o", "--output"),
     "sqlite3": _sqlite,
     "sysctl": _sysctl,
+    "tar": _tar,
     "tee": _tee,
     "useradd": _alone("-D", "--defaults"),
     "wg": _only("show", "showconf", "pubkey", "genkey", "genpsk", ""),

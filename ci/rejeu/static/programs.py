@@ -24,13 +24,16 @@ READERS = words(
     """
 )
 
-# They write whatever the words that follow look like.
+# They write whatever the words that follow look like. What only makes anew what follows from other files (a cache, an
+# index) is not here: that it does so each time may be meant.
 WRITERS = words(
     """
-    adduser addgroup chage chattr chcon chgrp chmod chown chpasswd cp dd deluser fallocate gpasswd groupadd groupdel
-    groupmod install insmod ln mkdir mkfifo mknod mkswap modprobe mv passwd patch poweroff reboot
-    renice restorecon rm rmdir rmmod rsync scp setcap setfacl setfattr setsebool shred shutdown split swapoff touch
-    truncate unlink useradd userdel usermod
+    a2disconf a2dismod a2dissite a2enconf a2enmod a2ensite adduser addgroup chage chattr chcon chgrp chmod chown
+    chpasswd cp createdb createuser crontab dd deluser dropdb dropuser fallocate gpasswd groupadd groupdel groupmod
+    grub-install htpasswd ifdown ifup insmod install ip6tables-restore iptables-restore ln mkdir mkfifo mknod mkswap
+    modprobe mv passwd patch pg_createcluster pg_dropcluster pg_restore poweroff reboot renice restorecon rm rmdir
+    rmmod rsync scp setcap setfacl setfattr setsebool shred shutdown split ssh-keygen swapoff touch truncate unlink
+    unzip update-rc.d useradd userdel usermod wg-quick
     """
 )
 

@@ -50,6 +50,8 @@ _SHORT = {
     "httpd": "tSMvVl",
     "ip6tables": "LSC",
     "iptables": "LSC",
+    "iptables-restore": "t",
+    "ip6tables-restore": "t",
     "losetup": "alj",
     "make": "nq",
     "modprobe": "ncDR",
@@ -74,7 +76,7 @@ _SHORT = {
     "visudo": "c",
     "wipefs": "n",
 }
-_SILENT = {"arp", "hostname", "mount", "swapon"}
+_SILENT = {"arp", "hostname"}
 _EXEC_OPTIONS = frozenset({"-u", "-e", "-w", "-n", "-c", "--user", "--env", "--namespace"})
 _CONTAINERS = {"docker", "podman", "nerdctl", "kubectl", "crictl", "oc", "lxc", "docker-compose", "podman-compose"}
 
