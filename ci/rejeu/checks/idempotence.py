@@ -14,6 +14,7 @@ from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
 from rejeu.checks.replays import Replays
 from rejeu.context import Step
+from rejeu.errors import HarnessError
 from rejeu.judge.equivalence import different
 from rejeu.judge.footprint import judge_declared
 from rejeu.judge.measure import measure
@@ -170,7 +171,10 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     # What is of no facet (an outage, an empty run) no snapshot can show again.
     nameless = any(finding.run is None and finding.facet is not None for finding in findings)
     if Step.BISECT in machines.context.options.steps and nameless:
-        findings = bisect_return(machines, observed, findings)
+        try:
+            findings = bisect_return(machines, observed, findings)
+        except HarnessError as error:  # what was lost is known, if not who loses it
+            observed.note(f"the tasks behind what the reboot cost could not be looked for: {error}")
     if replays.stalls and not findings:
         ledger.error(SURVIVES, f"the harness stalled: {replays.stalls[0]}")
     else:
