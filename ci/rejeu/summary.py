@@ -12,7 +12,7 @@ from rejeu.plan import Check
 from rejeu.progress import STYLES
 from rejeu.results import CellResult, Status
 from rejeu.secrets import redact
-from rejeu.wording import accepted, described
+from rejeu.wording import accepted, briefly, described
 
 
 def summarise(
@@ -40,7 +40,7 @@ def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str
     for assertion in result.assertions:
         if assertion.status is Status.FAILED:
             yield f"failed: {name} · {assertion.name}", STYLES[Status.FAILED]
-            yield from ((f"    {described(finding)}", "") for finding in assertion.findings)
+            yield from ((f"    {line}", "") for line in briefly(assertion.findings))
         elif assertion.status is Status.PASSED:
             yield from ((f"warning: {name} · {described(finding)}", "") for finding in assertion.findings)
         yield from ((f"waived: {name} · {accepted(one)}", "") for one in assertion.waived)

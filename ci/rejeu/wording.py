@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rejeu.judge.waivers import Waived
 from rejeu.values import Finding, TaskRun
+
+_TOLD = 8
 
 
 def described(finding: Finding) -> str:
@@ -14,6 +18,19 @@ def described(finding: Finding) -> str:
     if finding.unreported:
         parts.append("unreported: Ansible said ok")
     return " · ".join(parts)
+
+
+def briefly(findings: Iterable[Finding]) -> list[str]:
+    """A line each; of many that one task made of one kind (a removed package is hundreds of files) the first few."""
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        alike.setdefault((where(finding.run) if finding.run else "", finding.kind), []).append(finding)
+    lines = []
+    for (task, kind), group in alike.items():
+        lines += [described(finding) for finding in group[:_TOLD]]
+        if more := group[_TOLD:]:
+            lines.append(f"[{kind}] and {len(more)} more{f' by {task}' if task else ''}: JUnit has them all")
+    return lines
 
 
 def accepted(waived: Waived) -> str:
