@@ -70,10 +70,6 @@ class RunFolder:
         return str(path.relative_to(self.checkout))
 
 
-def write_compressed(path: Path, data: bytes) -> None:
-    path.with_name(path.name + COMPRESSED).write_bytes(gzip.compress(data, compresslevel=1))
-
-
 def judge_secrets(folder: Path, values: Mapping[str, str]) -> list[Finding]:
     """Secrets that reached the evidence, in any encoding. What leaks in a text file is blotted out there."""
     findings = []

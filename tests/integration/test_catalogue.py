@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from rejeu.errors import HarnessError
 from rejeu.judge.items import compare_items
-from rejeu.observe.snapshot import Snapshot, command, parse, request
+from rejeu.observe.snapshot import Snapshot, take
 from rejeu.targets.container import SystemdTarget
 from rejeu.values import Facet, Kind
 from tests.integration.conftest import bare_target
@@ -45,7 +47,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdTarget]:
 
 
 def look(target: SystemdTarget) -> Snapshot:
-    return parse(target.exec(command(), stdin=request(KEY, facets=[Facet.POSTGRESQL])).out)
+    return take(target, KEY, facets=[Facet.POSTGRESQL])
 
 
 def sql(target: SystemdTarget, text: str, database: str = "shop") -> str:
@@ -158,12 +160,13 @@ def test_an_access_rule_moves_only_its_neighbour(target: SystemdTarget) -> None:
     }
 
 
-def test_no_secret_is_shown(target: SystemdTarget) -> None:
-    snapshot = look(target)
+def test_no_secret_is_shown(target: SystemdTarget, tmp_path: Path) -> None:
+    kept = tmp_path / "snapshot.gz"
+    snapshot = take(target, KEY, facets=[Facet.POSTGRESQL], keep=kept)
     items = snapshot.items[Facet.POSTGRESQL]
     assert items["role 15/main app"].values["password"]
     assert items["setting 15/main of role app in database shop"].values["shop.token"] != "open"
-    assert b"SCRAM-SHA-256$" not in snapshot.to_bytes()
+    assert b"SCRAM-SHA-256$" not in gzip.decompress(kept.read_bytes())
 
 
 def test_a_server_that_refuses_is_an_error_and_one_that_is_stopped_is_down(target: SystemdTarget) -> None:

@@ -1,3 +1,4 @@
+import gzip
 from dataclasses import replace
 from typing import Any
 
@@ -409,7 +410,7 @@ trees = st.lists(entries, min_size=1, max_size=8, unique_by=lambda entry: entry.
 
 
 @given(trees)
-def test_a_snapshot_equals_itself_also_after_it_was_stored(tree: list[FileEntry]) -> None:
+def test_a_snapshot_equals_itself(tree: list[FileEntry]) -> None:
     taken = replace(
         snapshot(*tree, unit(triggered_by=("web.timer",), reads=("/etc/a",), process_ns=5), package(), SSH, TABLE),
         jobs=(job("reload", END),),
@@ -419,7 +420,6 @@ def test_a_snapshot_equals_itself_also_after_it_was_stored(tree: list[FileEntry]
         end=Clocks(END, 2 * SECOND),
     )
     assert compare(taken, taken) == []
-    assert Snapshot.from_bytes(taken.to_bytes()) == taken
 
 
 @given(trees, st.data())
@@ -436,7 +436,7 @@ def test_the_changes_are_the_same_whatever_the_order_of_the_facets(old: list[Fil
     assert compare(snapshot(*old), snapshot(*new)) == compare(snapshot(*old[::-1]), snapshot(*new[::-1]))
 
 
-@pytest.mark.parametrize("data", [b"", b"no zlib", snapshot().to_bytes()[:-8]])
+@pytest.mark.parametrize("data", [b"", b"no zlib", gzip.compress(b"[]")[:-8], gzip.compress(b"[]")])
 def test_an_unreadable_answer_is_a_failure_of_the_harness(data: bytes) -> None:
     with pytest.raises(HarnessError, match="not readable"):
         parse(data)

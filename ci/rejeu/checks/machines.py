@@ -11,7 +11,7 @@ from threading import Event
 
 from rejeu.ansible.playbook import PlaybookRun, Steps, connection_inventory, run
 from rejeu.context import Context
-from rejeu.evidence import write_compressed
+from rejeu.evidence import COMPRESSED
 from rejeu.judge.attribution import reaching
 from rejeu.matrix import ProbeSpec, Tunnel
 from rejeu.observe.probes import Probe
@@ -79,9 +79,8 @@ class Machines:
     def snapshot(self, label: str, since: Snapshot | None = None) -> Snapshot:
         """What the target shows now; kept as evidence. ``since`` is the snapshot that it will be compared with."""
         self.context.report(self.cell.name, f"snapshot {label}")
-        snapshot = take(self.target, self.context.key, since.end_ns // 1000 if since else None)
-        write_compressed(self.folder / f"{label}.snapshot", snapshot.to_bytes())
-        return snapshot
+        since_us = since.end_ns // 1000 if since else None
+        return take(self.target, self.context.key, since_us, keep=self.folder / f"{label}.snapshot{COMPRESSED}")
 
     @contextmanager
     def another_life(self) -> Iterator[Machines]:

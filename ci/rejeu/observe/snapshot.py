@@ -9,7 +9,7 @@ import json
 import sys
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -189,27 +189,6 @@ class Snapshot:
     begin: Clocks | None = None
     end: Clocks | None = None
 
-    def to_bytes(self) -> bytes:
-        """The snapshot as JSON lines, for the evidence: in a form that a search for secrets can read."""
-        return b"".join(json.dumps(line).encode() + b"\n" for line in self._lines())
-
-    def _lines(self) -> Iterator[Any]:
-        yield {"boot": self.boot, "begin": self.begin or (self.begin_ns, 0)}
-        kept: list[tuple[str, Iterable[Any]]] = [
-            *(("files", self.files.values()), ("packages", self.packages.values()), ("units", self.units.values())),
-            *(("jobs", self.jobs), ("sockets", self.sockets), ("firewall", self.tables.values())),
-            *((facet, items.values()) for facet, items in self.items.items()),
-        ]
-        for name, values in kept:
-            for value in values:
-                yield [name, *(getattr(value, one.name) for one in fields(value))]
-        yield {"end": self.end or (self.end_ns, 0), "missing": self.missing, "failed": {}}
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Snapshot:
-        """Read what ``to_bytes`` wrote."""
-        return cls.from_lines(data.splitlines())
-
     @classmethod
     def from_lines(cls, lines: Iterable[bytes]) -> Snapshot:
         """Read an answer of the agent. HarnessError where it is none, or a facet is there and could not be read."""
@@ -320,8 +299,15 @@ def parse(data: bytes) -> Snapshot:
     return snapshot
 
 
-def take(target: Target, key: bytes, since_us: int | None = None, facets: Sequence[Facet] = tuple(Facet)) -> Snapshot:
-    """A snapshot of ``target``, in about a second. HarnessError, with the target's name, where it cannot be had."""
+def take(
+    target: Target,
+    key: bytes,
+    since_us: int | None = None,
+    facets: Sequence[Facet] = tuple(Facet),
+    keep: Path | None = None,
+) -> Snapshot:
+    """A snapshot of ``target``, in about a second; the agent's answer goes to ``keep``, gzipped, as evidence.
+    HarnessError, with the target's name, where it cannot be had."""
     done = target.exec(command(), stdin=request(key, since_us, facets))
     if done.code in _NO_PROGRAM:
         raise HarnessError(
@@ -332,6 +318,8 @@ def take(target: Target, key: bytes, since_us: int | None = None, facets: Sequen
         raise HarnessError(
             f"{target.name}: the observer ended with code {done.code}: {said[-1] if said else 'no message'}"
         )
+    if keep:
+        keep.write_bytes(done.out)
     try:
         return parse(done.out)
     except HarnessError as error:
