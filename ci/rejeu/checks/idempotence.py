@@ -16,6 +16,7 @@ from rejeu.checks.replays import Replays
 from rejeu.context import Step
 from rejeu.errors import HarnessError
 from rejeu.judge.equivalence import different
+from rejeu.judge.failed import judge_failed
 from rejeu.judge.footprint import judge_declared
 from rejeu.judge.measure import measure
 from rejeu.judge.prediction import judge_prediction
@@ -130,11 +131,13 @@ def _on_the_first_boot(
         before = watching.snapshot("after-bisect")
     ledger.judge(NO_CHANGE_REPORTED, replays.reported)
     ledger.judge(UNCHANGED, replays.state)
-    ledger.judge(UNDISTURBED, replays.units)
+    runs = [run for one in (converge, play) for run in one.events.runs]
+    known = {finding.subject for finding in replays.units}
+    failed = judge_failed(baseline, before, runs, context.project.host, known) if baseline else []
+    ledger.judge(UNDISTURBED, [*replays.units, *failed])
     conclude_availability(ledger, AVAILABLE, watching.probes, replays.outages, replays.stalls)
     ledger.judge(RAN, replays.empty)
     if baseline is not None:
-        runs = [run for one in (converge, play) for run in one.events.runs]
         ledger.judge(FRESH, judge_stale(baseline, before, context.matrix, runs))
     if Step.CHECK in steps:
         before = _judge_check_mode(watching, before, play, ledger)
