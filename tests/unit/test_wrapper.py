@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "nox"
-REAL = "cat chmod dirname env flock grep mkdir readlink rm setsid sh stat tail tr true"
+REAL = "cat chmod dirname env flock grep mkdir nice readlink rm setsid sh stat tail tr true"
 
 # Stands for the system's Python and for the one in .rejeu/venv. Files in $STATE steer it; it logs what it is asked.
 PYTHON = """
@@ -67,10 +67,12 @@ class Machine:
         path.unlink(missing_ok=True)
         return lines
 
-    def run(self, *args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, cwd: Path | None = None, before: tuple[str, ...] = (), **env: str
+    ) -> subprocess.CompletedProcess[str]:
         home = self.state / "home"
         environment = {"PATH": str(self.bin), "HOME": str(home), "STATE": str(self.state), **env}
-        command = ["sh", str(self.checkout / "scripts" / "nox"), *args]
+        command = [*before, "sh", str(self.checkout / "scripts" / "nox"), *args]
         return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -307,6 +309,96 @@ def test_without_systemd_dockerd_itself_is_started_when_its_service_fails(machin
     assert (machine.state / "home" / ".cache" / "rejeu" / "dockerd.log").read_text() == "up\n"
 
 
+def without_systemd(machine: Machine, dockerd: str) -> None:
+    machine.fake("sudo", SUDO)
+    machine.set("init", "sleep")
+    machine.set("ping", 1)
+    machine.fake("dockerd", f'{dockerd}; echo 0 >"$STATE/ping"')
+
+
+def test_what_an_earlier_engine_logged_stays(machine: Machine) -> None:
+    without_systemd(machine, "echo died")
+    machine.run()
+    without_systemd(machine, "echo up")
+    machine.run()
+    assert (machine.state / "home" / ".cache" / "rejeu" / "dockerd.log").read_text() == "died\nup\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone may take niceness away")
+@pytest.mark.parametrize("how", ["service", "dockerd"])
+def test_an_engine_does_not_inherit_the_niceness_of_who_starts_it(machine: Machine, how: str) -> None:
+    without_systemd(machine, "nice")
+    if how == "service":
+        machine.set("init.d-docker")
+        (machine.state / "init.d-docker").chmod(0o755)
+        machine.fake("service", 'nice >"$STATE/niceness"; echo 0 >"$STATE/ping"')
+    assert machine.run(before=("nice", "-n", "3")).returncode == 0
+    log = machine.state / ("niceness" if how == "service" else "home/.cache/rejeu/dockerd.log")
+    assert log.read_text() == "0\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-l",
+        "--list",
+        "--list-sessions",
+        "--help",
+        "-h",
+        "--version",
+        "--usage tests",
+        "-s lint",
+        "-slint",
+        "-s footprint lint",
+        "--session=lint",
+        "--sessions lint -r",
+        "-s footprint -- --write",
+        "-s faults -- --list",
+        "-s idempotence -- --help",
+    ],
+)
+def test_no_engine_is_started_for_what_needs_none(machine: Machine, words: str) -> None:
+    machine.set("ping", 1)
+    ran = machine.run(*words.split())
+    assert (ran.returncode, ran.stdout.splitlines()[1:]) == (0, [f"<{word}>" for word in words.split()])
+    assert "ping" not in machine.log()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "-r",
+        "-s tests",
+        "-s lint tests",
+        "-s lint -s tests",
+        "-s lint -e tests",
+        "-stests",
+        "--sessions=tests",
+        "-k lint",
+        "-s tests -- -l",
+        "-s idempotence -- --target lint",
+    ],
+)
+def test_an_engine_is_asked_for_where_a_session_can_need_it(machine: Machine, words: str) -> None:
+    machine.set("ping", 1)
+    assert machine.run(*words.split()).returncode == 3
+    assert machine.log() == ["ping", "ping"]
+
+
+def test_a_machine_is_prepared_for_targets_by_the_first_run_that_needs_them(machine: Machine) -> None:
+    machine.fake("sudo", SUDO)
+    (machine.bin / "mmdebstrap").unlink()
+    machine.fake("apt-cache", '[ "$2" != docker-cli ]')
+    machine.fake("apt-get", 'echo "apt-get $*" >>"$STATE/log"')
+    assert machine.run("-l").returncode == 0
+    assert not any("apt-get" in line for line in machine.log())
+    assert machine.run("-s", "tests").returncode == 0
+    assert any("mmdebstrap" in line for line in machine.log())
+    assert machine.run("-s", "tests").returncode == 0
+    assert machine.log() == ["ping", "nox"]
+
+
 def test_an_engine_that_does_not_come_up_shows_the_end_of_its_log(machine: Machine) -> None:
     machine.fake("sudo", SUDO)
     machine.set("init", "sleep")
@@ -344,8 +436,8 @@ def test_with_sudo_nox_runs_as_the_user_with_the_socket_s_group(machine: Machine
     machine.fake("sudo", SUDO)
     machine.set("ping", 13)
     machine.fake("setpriv", 'echo "setpriv $*" >>"$STATE/log"; shift 6; exec "$@"')
-    ran = machine.run("-l", DOCKER_HOST=f"unix://{docker_socket}")
-    assert ran.stdout.splitlines() == [str(machine.checkout), "<-l>"]
+    ran = machine.run("-r", DOCKER_HOST=f"unix://{docker_socket}")
+    assert ran.stdout.splitlines() == [str(machine.checkout), "<-r>"]
     groups = f"setpriv --reuid 1000 --regid 1000 --groups 1000,27,{docker_socket.stat().st_gid} "
     assert any(line.startswith(groups) for line in machine.log())
 
