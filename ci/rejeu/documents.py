@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import Node, ScalarNode
+from ruamel.yaml.reader import ReaderError
 
 from rejeu.errors import ConfigError
 
@@ -32,6 +36,41 @@ class Model(BaseModel):
         return data
 
 
+class _Constructor(RoundTripConstructor):
+    """ruamel's own, which lets errors of Python's types out without a line."""
+
+    def get_single_data(self) -> Any:
+        try:
+            return super().get_single_data()
+        except (ValueError, OverflowError):  # an escape beyond what Unicode has
+            raise self._error("found an escape that is no character", self.loader.reader.get_mark()) from None
+        except RecursionError:
+            raise self._error("nested too deeply", self.loader.reader.get_mark()) from None
+
+    def construct_non_recursive_object(self, node: Node, tag: str | None = None) -> Any:
+        if isinstance(node, ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise self._error("found half a surrogate pair, which is no character", node.start_mark)
+        try:
+            made = super().construct_non_recursive_object(node, tag)
+            if isinstance(made, int):
+                str(made)  # raises for more digits than Python prints, which nothing could tell later
+            return made
+        except (ValueError, ArithmeticError, LookupError):
+            # A 13th month, an endless number: a text like any other, of which the model tells what is wanted instead.
+            return node.value
+        except RecursionError:
+            raise self._error("nested too deeply", node.start_mark) from None
+
+    def refuse(self, node: Node) -> Any:
+        raise self._error(f"found the tag {node.tag}, which means nothing here", node.start_mark)
+
+    @staticmethod
+    def _error(problem: str, mark: Any) -> ConstructorError:
+        return ConstructorError(None, None, problem, mark)
+
+
+_Constructor.add_constructor(None, _Constructor.refuse)
+
 Value = TypeVar("Value", bound=Model)
 
 
@@ -50,8 +89,11 @@ class Document(Generic[Value]):
 
 def load(path: Path, model: type[Value]) -> Document[Value]:
     """Read and validate ``path``. Raises ConfigError with ``file:line`` and what was expected; FileNotFoundError."""
+    yaml = YAML()
+    yaml.Constructor = _Constructor
     try:
-        source = YAML().load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        source = yaml.load(text)
     except FileNotFoundError:
         raise
     except MarkedYAMLError as error:
@@ -59,14 +101,18 @@ def load(path: Path, model: type[Value]) -> Document[Value]:
         # Of a key that is there twice, ruamel also prints both values.
         problem = str(error.problem).partition(" with value ")[0]
         raise ConfigError(f"{path}:{line}: not valid YAML: {problem}") from None
-    except YAMLError as error:  # a character that YAML does not allow
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"{path}:{line}: not valid YAML: found the character #x{error.character:04x}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8 at byte {error.start}") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     try:
         return Document(path, model.model_validate(_plain(source)), source)
+    except RecursionError:
+        raise ConfigError(f"{path}:1: not valid YAML: found an alias that holds itself") from None
     except ValidationError as error:
         first = error.errors()[0]
         location = (*first["loc"], first["ctx"]["key"]) if first["type"] == "unknown_key" else first["loc"]
@@ -94,6 +140,10 @@ _PLAINLY = {
 }
 
 
+_shortly = reprlib.Repr()
+_shortly.maxstring = 80
+
+
 def _expected(error: Any) -> str:
     if error["type"].startswith("date_"):
         message = "must be a date, as in 2027-12-31"
@@ -101,7 +151,7 @@ def _expected(error: Any) -> str:
         message = _PLAINLY.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
     message = re.sub(r"^(Input|String|Tuple|List) should ", "must ", message).replace(" after validation", "")
     given = error.get("input")
-    return f"{message} (found {given!r})" if isinstance(given, str | int | float) else message
+    return f"{message} (found {_shortly.repr(given)})" if isinstance(given, str | int | float) else message
 
 
 def _line_of(document: Any, location: tuple[str | int, ...]) -> int:
