@@ -187,9 +187,6 @@ def _run(
     console = Console(highlight=False)
     with _told(debug):
         checkout = Path.cwd().resolve()
-        if not listing:
-            # Whatever stops this run, an earlier one's verdict must not stand for it.
-            junit.path(checkout, check).unlink(missing_ok=True)
         matrix = matrix_file.load(matrix_path)
         cells = cells_of(matrix, plan.select_targets(matrix, targets), domains)
         if listing:
@@ -197,6 +194,8 @@ def _run(
                 start = " + ".join(cell.starts_from) or "a bare image"
                 console.print(f"{cell.name}  from {start}", soft_wrap=True)
             return
+        # Whatever stops this run from here on, an earlier one's verdict must not stand for it.
+        junit.path(checkout, check).unlink(missing_ok=True)
         options = Options(strict=strict, replays=replays, keep=keep, steps=steps, interrupt=interrupt)
         code = Session(checkout, matrix, check, cells, options, require_targets, console).run()
     sys.exit(code)

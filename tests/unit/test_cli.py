@@ -117,6 +117,41 @@ def test_a_long_line_of_the_list_is_not_folded(checkout: Path, matrix_text: str)
     assert result.stdout == f"idempotence.debian-12.{name}  from base + vpn + postgresql\n"
 
 
+@pytest.fixture
+def report(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The verdict of an earlier run; the next one is stopped before it writes its own."""
+
+    def fail(_: Session) -> int:
+        raise UnavailableError("no engine")
+
+    monkeypatch.setattr(Session, "run", fail)
+    path = checkout / "reports" / "idempotence.xml"
+    path.parent.mkdir()
+    path.write_text("an earlier verdict")
+    return path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--target", "debian-11"],
+        ["--domain", "vpm"],
+        ["--matrix", "elsewhere.yml"],
+        ["--only", "half-way", "--interrupt", "none"],
+        ["--nonsense"],
+        ["--list"],
+    ],
+)
+def test_a_slip_of_the_pen_leaves_the_last_report(report: Path, arguments: list[str]) -> None:
+    rejeu("idempotence", *arguments)
+    assert report.read_text() == "an earlier verdict"
+
+
+def test_the_last_report_does_not_stand_for_a_run_that_was_stopped(report: Path) -> None:
+    assert rejeu("idempotence", "--domain", "vpn").exit_code == 3
+    assert not report.exists()
+
+
 ERRORS = [(ConfigError, 2), (UnavailableError, 3), (HarnessError, 4), (RejeuError, 4)]
 
 
