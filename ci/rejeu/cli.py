@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from rejeu import declaration, footprints, junit, plan
 from rejeu import matrix as matrix_file
 from rejeu.context import Options, Step
 from rejeu.errors import ConfigError, RejeuError
+from rejeu.faults import report
 from rejeu.faults.catalogue import FOLDER, load, select
 from rejeu.faults.session import FaultSession
 from rejeu.judge.interruption import SAMPLED, Interrupt
@@ -55,9 +57,9 @@ def _everywhere(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--matrix", "matrix_path", default="ci/matrix.yml", show_default=True, type=matrix)(command)
 
 
-def _interrupt(_context: click.Context, _parameter: click.Parameter, text: str) -> Interrupt:
+def _interrupt(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Interrupt | None:
     try:
-        return Interrupt.parse(text)
+        return Interrupt.parse(text) if text else None
     except ConfigError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -72,14 +74,16 @@ def _interrupt(_context: click.Context, _parameter: click.Parameter, text: str) 
 )
 @click.option(
     "--interrupt",
-    default="sampled",
-    show_default=True,
+    show_default="sampled",
     metavar="none|sampled|every:N|all",
     callback=_interrupt,
     help="Where converges are cut off half-way.",
 )
-def idempotence(replays: int, only: str | None, interrupt: Interrupt, **shared: Any) -> None:
+def idempotence(replays: int, only: str | None, interrupt: Interrupt | None, **shared: Any) -> None:
     """Converge every domain on every target, replay it, and prove that nothing moved."""
+    if only == "replay" and interrupt and interrupt.wanted:
+        raise click.UsageError("--only replay cuts no converge off: drop it, or --interrupt")
+    interrupt = interrupt or SAMPLED
 
     def cells(matrix: Matrix, targets: tuple[str, ...], domains: tuple[str, ...]) -> list[Cell]:
         replayed = [] if only == Check.HALFWAY else plan.idempotence(matrix, targets, domains)
@@ -129,8 +133,13 @@ def footprint(run: Path | None, write: bool, matrix_path: Path, debug: bool) -> 
 @click.option("--only", multiple=True, metavar="ID", help="Only this fault; may be repeated.")
 @click.option("--extended", is_flag=True, help="The whole corpus: further faults of the same classes too.")
 @click.option("--target", "targets", multiple=True, help="Instead of the matrix's first target; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON, and how it goes to standard error.")
-@click.option("--list", "listing", is_flag=True, help="Say which faults there are, and stop.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print JSON; how it goes is said on standard error.",
+)
+@click.option("--list", "listing", is_flag=True, help="Say which faults there are, extended ones too, and stop.")
 def faults(
     *,
     only: tuple[str, ...],
@@ -145,10 +154,13 @@ def faults(
     console = Console(highlight=False, stderr=as_json)
     with _told(debug):
         matrix = matrix_file.load(matrix_path)
-        chosen = select(load(FOLDER, matrix), only, extended)
+        chosen = select(load(FOLDER, matrix), only, extended or listing)
         if listing:
-            for fault in chosen:
-                console.print(f"{fault.value.id}  {fault.value.summary}", soft_wrap=True)
+            listed = [fault.value for fault in chosen]
+            if as_json:
+                click.echo(json.dumps(report.catalogue(listed), indent=2))
+            else:
+                click.echo("\n".join(map(report.listed, listed)))
             return
         known = plan.select_targets(matrix, targets)
         session = FaultSession.of(Path.cwd().resolve(), matrix, known if targets else known[:1], chosen, console)

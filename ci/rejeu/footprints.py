@@ -13,9 +13,14 @@ from rejeu.judge.footprint import owns, undeclared
 from rejeu.judge.generalise import FIELDS, patterns
 from rejeu.judge.measure import Mark, Measured
 from rejeu.matrix import Footprint, Matrix
+from rejeu.plan import Check
 from rejeu.wording import where
 
 FILE = "footprint.json"
+_HOW = (
+    "an idempotence cell measures it, unless --only leaves that out; run: nox -s idempotence -- --interrupt none"
+    " (for one domain alone: --domain NAME)"
+)
 _WIRE = TypeAdapter(Measured)
 
 
@@ -28,14 +33,14 @@ def read(run: Path) -> list[Measured]:
     """All that the cells of a run measured, by target and domain. ConfigError where they measured nothing."""
     found = measured(run)
     if not found:
-        raise ConfigError(f"{run}: this run measured no footprint; `rejeu idempotence` does")
+        raise ConfigError(f"{run}: this run measured no footprint: {_HOW}")
     return found
 
 
 def measured(run: Path) -> list[Measured]:
     """What the cells of a run have measured, by target and domain; a cell that was run again counts once."""
     latest: dict[tuple[str, str], Measured] = {}
-    for path in sorted(run.glob(f"*/{FILE}"), key=lambda one: one.stat().st_mtime_ns):
+    for path in sorted(_files(run), key=lambda one: one.stat().st_mtime_ns):
         try:
             one = _WIRE.validate_json(path.read_bytes())
         except ValidationError as error:
@@ -47,9 +52,14 @@ def measured(run: Path) -> list[Measured]:
 def newest(checkout: Path) -> Path:
     """The latest run that measured a footprint. ConfigError where there is none."""
     for run in sorted((checkout / ".rejeu" / "runs").glob("*/"), reverse=True):
-        if next(run.glob(f"*/{FILE}"), None):
+        if next(_files(run), None):
             return run
-    raise ConfigError("no run has measured a footprint yet: `rejeu idempotence` does")
+    raise ConfigError(f"no run in .rejeu/runs has measured a footprint yet: {_HOW}")
+
+
+def _files(run: Path) -> Iterator[Path]:
+    """Those of cells: what a planted fault was measured to own is no domain's."""
+    return run.glob(f"{Check.IDEMPOTENCE}.*/{FILE}")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,8 @@ def test_without_a_matrix_one_is_asked_for(tmp_path: Path, monkeypatch: pytest.M
         ["idempotence", "--replays", "0"],
         ["idempotence", "--interrupt", "every:0"],
         ["idempotence", "--list", "--only", "half-way", "--interrupt", "none"],
+        ["idempotence", "--list", "--only", "replay", "--interrupt", "all"],
+        ["idempotence", "--list", "--only", "replay", "--interrupt", "sampled"],
         ["tags-isolation", "--replays", "2"],
     ],
 )
@@ -84,6 +87,7 @@ def test_the_cells_are_listed_one_a_line(checkout: Path) -> None:
     [
         (["--interrupt", "none"], ["idempotence"]),
         (["--only", "replay"], ["idempotence"]),
+        (["--only", "replay", "--interrupt", "none"], ["idempotence"]),
         (["--only", "half-way"], ["half-way"]),
         (["--interrupt", "every:3"], ["idempotence", "half-way"]),
     ],
@@ -115,6 +119,42 @@ def test_a_long_line_of_the_list_is_not_folded(checkout: Path, matrix_text: str)
     options = ("--domain", name, "--target", "debian-12", "--interrupt", "none")
     result = rejeu("idempotence", "--list", "--matrix", str(other), *options)
     assert result.stdout == f"idempotence.debian-12.{name}  from base + vpn + postgresql\n"
+
+
+@pytest.fixture
+def faults(checkout: Path) -> None:
+    folder = checkout / "tests" / "faults"
+    folder.mkdir(parents=True)
+    for name, more in (("motd-appended", ""), ("motd-rewritten", "extended: true\n")):
+        (folder / f"{name}.yml").write_text(
+            f"id: {name}\nclass: appended\nsummary: A [line] too much.\ndomain: vpn\ncheck: idempotence\n{more}"
+            "overlay: [{file: site.yml, append: x}]\nexpect: {kind: content, subject: /etc/motd}\n"
+        )
+
+
+def test_the_list_of_faults_has_the_extended_ones_too(faults: None) -> None:
+    assert rejeu("faults", "--list").stdout.splitlines() == [
+        "motd-appended  A [line] too much.",
+        "motd-rewritten  A [line] too much. (tried with --extended)",
+    ]
+    assert rejeu("faults", "--list", "--only", "motd-appended").stdout == "motd-appended  A [line] too much.\n"
+
+
+def test_the_list_of_faults_is_json_where_it_is_asked_for(faults: None) -> None:
+    result = rejeu("faults", "--list", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == [
+        {
+            "id": name,
+            "class": "appended",
+            "origin": None,
+            "summary": "A [line] too much.",
+            "check": "idempotence",
+            "domain": "vpn",
+            "extended": extended,
+        }
+        for name, extended in (("motd-appended", False), ("motd-rewritten", True))
+    ]
 
 
 @pytest.fixture

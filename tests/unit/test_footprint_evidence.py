@@ -113,13 +113,27 @@ def test_a_run_may_be_chosen(run: Path, checkout: Path) -> None:
     assert "+ files /etc/issue" in rejeu("--run", str(other)).stdout
     result = rejeu("--run", str(checkout / ".rejeu" / "runs" / "20260103T000000Z-bbbbbb"))
     assert result.exit_code == 2
-    assert result.stderr.endswith("this run measured no footprint; `rejeu idempotence` does\n")
+    assert "this run measured no footprint: an idempotence cell measures it, unless --only leaves" in result.stderr
+    assert "run: nox -s idempotence" in result.stderr
 
 
 def test_without_a_run_that_measured_it_says_what_does(checkout: Path) -> None:
+    (checkout / ".rejeu" / "runs" / "20260103T000000Z-bbbbbb" / "idempotence.debian-12.vpn").mkdir(parents=True)
     result = rejeu()
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == "rejeu: no run has measured a footprint yet: `rejeu idempotence` does\n"
+    assert result.stderr == (
+        "rejeu: no run in .rejeu/runs has measured a footprint yet: an idempotence cell measures it, unless --only"
+        " leaves that out; run: nox -s idempotence -- --interrupt none (for one domain alone: --domain NAME)\n"
+    )
+
+
+def test_what_planted_faults_own_is_no_domain_s(run: Path, checkout: Path) -> None:
+    fault = checkout / ".rejeu" / "runs" / "20260104T000000Z-eeeeee" / "writes-elsewhere.debian-12"
+    fault.mkdir(parents=True)
+    footprints.write(fault, measured("debian-12", "vpn", "/etc/elsewhere"))
+    assert "/etc/elsewhere" not in rejeu().stdout
+    result = rejeu("--run", str(fault.parent))
+    assert (result.exit_code, result.stdout) == (2, "")
 
 
 def test_a_domain_that_is_no_longer_in_the_matrix_is_left_out(run: Path, checkout: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from rejeu.faults.catalogue import Fault
 from rejeu.faults.trial import Trial
 from rejeu.faults.verdict import Outcome, Totals, grave
 from rejeu.results import Assertion, CellResult, Status
@@ -92,6 +93,27 @@ def lines(outcomes: Sequence[Outcome], clean: Sequence[CellResult], counted: Tot
         f"rejeu found {counted.detected} of {counted.faults} faults, and named the right task of {counted.named} of"
         f" {counted.nameable}; {counted.false_alarms} false alarms in {counted.clean} clean trials",
         f"the changed= rule caught {counted.changed_rule} of the {counted.replayed} that it looks at",
+    ]
+
+
+def listed(fault: Fault) -> str:
+    """A fault as a line of the list."""
+    return f"{fault.id}  {fault.summary}{' (tried with --extended)' if fault.extended else ''}"
+
+
+def catalogue(faults: Sequence[Fault]) -> list[dict[str, Any]]:
+    """The list as JSON."""
+    return [
+        {
+            "id": fault.id,
+            "class": fault.class_,
+            "origin": fault.origin,
+            "summary": fault.summary,
+            "check": fault.check,
+            "domain": fault.domain,
+            "extended": fault.extended,
+        }
+        for fault in faults
     ]
 
 
