@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import TypedDict, Unpack
 
 from rejeu import host, plan
@@ -44,6 +45,19 @@ _KINDS = {"static": tuple(RULES), "kernel": (HOST_UNTOUCHED,)}
 _KINDS_OF_IDEMPOTENCE = {**_KINDS, "footprints": (APART,)}
 
 
+def refuse_missing(matrix: Matrix, checkout: Path) -> None:
+    """Raises ConfigError where the matrix's ``platform`` leads to nothing."""
+    directory = checkout / matrix.platform.directory
+    paths = {
+        "directory": directory,
+        "playbook": directory / matrix.platform.playbook,
+        "inventory": directory / matrix.platform.inventory,
+    }
+    for name, path in paths.items():
+        if not path.exists():
+            raise matrix.error(("platform", name), f"nothing is at {path}")
+
+
 def refuse_misfits(matrix: Matrix, planned: Plan) -> None:
     """Raises ConfigError where the matrix speaks of what the playbook, or rejeu, does not have."""
     cells = [*_cells(matrix, Check.IDEMPOTENCE), *_cells(matrix, Check.ISOLATION)]
@@ -65,7 +79,9 @@ def refuse_misfits(matrix: Matrix, planned: Plan) -> None:
         *(name for kind in _KINDS_OF_IDEMPOTENCE.values() for name in kind),
         NO_LEAK,
     }
-    for problem in (*misfits(matrix, planned), *waivers.misfits(matrix.waivers, names, sorted(assertions))):
+    for location, problem in misfits(matrix, planned):
+        raise matrix.error(location, problem)
+    for problem in waivers.misfits(matrix.waivers, names, sorted(assertions)):
         raise ConfigError(f"the matrix's {problem}")
 
 

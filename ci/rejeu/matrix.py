@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
 from rejeu import documents
-from rejeu.documents import Model
+from rejeu.documents import Location, Model
 from rejeu.errors import ConfigError
 from rejeu.values import Kind, Vantage
 
@@ -183,6 +183,11 @@ class Matrix(Model):
     domains: dict[Name, Domain] = Field(min_length=1)
     shared: tuple[str, ...] = Field(default=(), description="subjects that several domains may write, as globs")
     waivers: tuple[Waiver, ...] = ()
+    _located: Callable[[Location, str], ConfigError] = PrivateAttr()
+
+    def error(self, location: Location, problem: str) -> ConfigError:
+        """What is found wrong with ``location`` later, with its line in the file."""
+        return self._located(location, problem)
 
     @property
     def families(self) -> dict[str, tuple[str, ...]]:
@@ -207,10 +212,11 @@ def load(path: Path) -> Matrix:
         raise ConfigError(f"{path}: no matrix file here; run from the checkout's root or pass --matrix") from None
     for location, problem in _inconsistencies(document.value):
         raise document.error(location, problem)
+    document.value._located = document.error
     return document.value
 
 
-def _inconsistencies(matrix: Matrix) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _inconsistencies(matrix: Matrix) -> Iterator[tuple[Location, str]]:
     known = ", ".join(matrix.domains)
     for name, domain in matrix.domains.items():
         if name in matrix.families:

@@ -74,6 +74,7 @@ class Session:
         report = junit.path(self.checkout, self.check)
         platform = self.matrix.platform
         directory = self.checkout / platform.directory
+        hostside.refuse_missing(self.matrix, self.checkout)
         check_encrypted(directory)
         specs = [
             SecretSpec(name, SecretKind(minted.kind), minted.of) for name, minted in self.matrix.secrets.mint.items()

@@ -33,7 +33,7 @@ summary: A line is appended on each run.
 domain: firewall
 check: idempotence
 overlay:
-  - file: site.yml
+  - file: motd.yml
     append: "more\\n"
 expect: {kind: content, subject: /etc/motd}
 """
@@ -51,7 +51,8 @@ def faults(checkout: Path, matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> F
     refusals = dict.fromkeys(matrix.targets, "no registry can be reached")
     monkeypatch.setattr(Session, "_images", lambda *_: ({}, refusals))
     (checkout / "infra").mkdir()
-    (checkout / "infra" / "site.yml").write_text("one\n")
+    for name in ("site.yml", "hosts.yml", "motd.yml"):
+        (checkout / "infra" / name).write_text("one\n")
     folder = checkout / "faults"
     folder.mkdir()
     (folder / "motd-appended.yml").write_text(FAULT)
@@ -95,8 +96,8 @@ def test_without_a_target_nothing_is_proved(faults: FaultSession) -> None:
 
 
 def test_a_fault_that_does_not_fit_ends_the_run_before_a_container(faults: FaultSession) -> None:
-    (faults.checkout / "infra" / "site.yml").unlink()
-    with pytest.raises(ConfigError, match=r"motd-appended.yml:7: overlay.0.file: site.yml is not in "):
+    (faults.checkout / "infra" / "motd.yml").unlink()
+    with pytest.raises(ConfigError, match=r"motd-appended.yml:7: overlay.0.file: motd.yml is not in "):
         faults.run()
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,13 +81,18 @@ def test_another_session_does_not_judge_it(matrix: Matrix) -> None:
     assert not unused(matrix, results(matrix, PASSED))
 
 
+GROUPS = {"platform": ("node",)}
+
+
 def fitting(matrix: Matrix) -> Plan:
     sources = [
         Source(Task("", "Look", "debug", "site.yml", 1, role, (name, *domain.families)), 0)
         for name, domain in matrix.domains.items()
         for role in domain.roles
     ]
-    return Plan((), (Play("all", "site.yml", 1, ("node",)),), tuple(sources), tuple(one.task.role for one in sources))
+    return Plan(
+        (), (Play("all", "site.yml", 1, ("node",)),), tuple(sources), tuple(one.task.role for one in sources), GROUPS
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,3 +117,40 @@ def test_a_waiver_may_be_about_any_cell_and_assertion(matrix: Matrix, narrowed: 
 def test_a_waiver_about_what_does_not_exist_is_refused(matrix: Matrix, narrowed: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=r"waivers\.0\.(cell|assertion): no \w+ is named"):
         hostside.refuse_misfits(with_waivers(matrix, waiver(**narrowed)), fitting(matrix))
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "said"),
+    [
+        (
+            {"roles": ("firewall", "postgresql", "wireguard")},
+            "roles: [base_hardening]",
+            "domains.base.roles.0: site.yml has",
+        ),
+        ({"groups": {"all": ("node",)}}, "group: platform", "platform.group: host `node` of hosts.yml is in no group"),
+        ({"sources": ()}, "  base:", "domains.base: site.yml has no task with tag `base`"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_line_in_the_matrix(
+    matrix: Matrix, matrix_text: str, change: dict[str, Any], line: str, said: str
+) -> None:
+    number = matrix_text[: matrix_text.index(line)].count("\n") + 1
+    with pytest.raises(ConfigError, match=rf"/matrix\.yml:{number}: {said}"):
+        hostside.refuse_misfits(matrix, replace(fitting(matrix), **change))
+
+
+@pytest.mark.parametrize(
+    ("name", "gone"), [("directory", "infra"), ("playbook", "site.yml"), ("inventory", "hosts.yml")]
+)
+def test_a_path_to_nothing_is_told_with_its_line(
+    matrix: Matrix, matrix_text: str, tmp_path: Path, name: str, gone: str
+) -> None:
+    (tmp_path / "infra").mkdir()
+    for file in ("site.yml", "hosts.yml"):
+        (tmp_path / "infra" / file).touch()
+    hostside.refuse_missing(matrix, tmp_path)
+    path = tmp_path / "infra" / gone if name != "directory" else tmp_path / gone
+    path.rename(tmp_path / "elsewhere")
+    number = matrix_text[: matrix_text.index(f"  {name}:")].count("\n") + 1
+    with pytest.raises(ConfigError, match=rf"/matrix\.yml:{number}: platform\.{name}: nothing is at {path}"):
+        hostside.refuse_missing(matrix, tmp_path)

@@ -350,7 +350,10 @@ def test_the_validation_of_arguments_is_planned_as_ansible_tags_it(project: Proj
     ("damage", "said"),
     [
         ("- hosts: platform\n  tasks: [{no_such_module: }]\n", "no_such_module"),
-        ("- hosts: platform\n  roles: [no_such_role]\n", "no_such_role"),
+        (
+            "- hosts: platform\n  roles: [no_such_role]\n",
+            "site.yml:2: ansible could not load the playbook: the role 'no_such",
+        ),
         ("- hosts: platform\n  tasks: [\n", "site.yml:3: ansible could not load the playbook: YAML parsing failed"),
         ("- hosts: platform\n  nonsense: 1\n", "nonsense"),
         ("- hosts: nobody\n  name: Elsewhere\n", "site.yml:1: no play matches host `node`"),
@@ -364,6 +367,10 @@ def test_a_playbook_that_does_not_load_is_told_in_one_line(project: Project, dam
     assert message.startswith(f"{project.playbook}:")
     assert said in message
     assert "\n" not in message
+
+
+def test_the_groups_of_the_inventory_are_told(project: Project) -> None:
+    assert playbook.plan(project, [], folder=project.checkout).groups["platform"] == ("node",)
 
 
 def test_a_playbook_that_is_not_there(project: Project) -> None:

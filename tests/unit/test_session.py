@@ -31,6 +31,9 @@ from rejeu.values import Task
 def run(checkout: Path, matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> Session:
     """A run over two targets, neither of which can be had."""
     secrets = Secrets(checkout, {}, {}, {}, "minted")
+    (checkout / "infra").mkdir()
+    for name in ("site.yml", "hosts.yml"):
+        (checkout / "infra" / name).touch()
     monkeypatch.setattr(session, "check_encrypted", lambda _: None)
     monkeypatch.setattr(session, "prepare", lambda *_: secrets)
     monkeypatch.setattr(session, "plan", lambda *_, **__: fitting(matrix))
@@ -50,7 +53,7 @@ def fitting(matrix: Matrix) -> Plan:
         for role in domain.roles
     ]
     roles = tuple(source.task.role for source in sources)
-    return Plan((), (Play("all", "site.yml", 1, ("node",)),), tuple(sources), roles)
+    return Plan((), (Play("all", "site.yml", 1, ("node",)),), tuple(sources), roles, {"platform": ("node",)})
 
 
 def report(run: Session) -> JUnitXml:
@@ -107,7 +110,16 @@ def test_a_matrix_that_does_not_fit_stops_the_run_before_the_engine(
 
     monkeypatch.setattr(session, "connect", connect)
     monkeypatch.setattr(session, "plan", lambda *_, **__: replace(fitting(matrix), roles=("firewall",)))
-    with pytest.raises(ConfigError, match=r"domains\.base\.roles: site\.yml has no role `base_hardening`"):
+    with pytest.raises(ConfigError, match=r"matrix\.yml:\d+: domains\.base\.roles\.0: site\.yml has no"):
+        run.run()
+
+
+def test_a_platform_that_is_not_there_stops_the_run_before_its_secrets_are_made(
+    run: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "prepare", lambda *_: pytest.fail("secrets were made"))
+    (run.checkout / "infra" / "hosts.yml").unlink()
+    with pytest.raises(ConfigError, match=r"matrix\.yml:\d+: platform\.inventory: nothing is at "):
         run.run()
 
 

@@ -206,7 +206,7 @@ def whole(matrix: Matrix) -> Plan:
         for name, domain in matrix.domains.items()
         for role in domain.roles
     ]
-    return Plan((), PLAYS, tuple(sources), tuple(one.task.role for one in sources))
+    return Plan((), PLAYS, tuple(sources), tuple(one.task.role for one in sources), {"platform": ("node",)})
 
 
 def test_a_playbook_with_all_roles_and_tags_fits(matrix: Matrix) -> None:
@@ -215,8 +215,18 @@ def test_a_playbook_with_all_roles_and_tags_fits(matrix: Matrix) -> None:
 
 def test_a_role_that_no_play_has(matrix: Matrix) -> None:
     plan = whole(matrix)
-    (problem,) = misfits(matrix, replace(plan, roles=tuple(role for role in plan.roles if role != "firewall")))
-    assert problem.startswith("domains.firewall.roles: site.yml has no role `firewall`; there are base_hardening, ")
+    roles = tuple(role for role in plan.roles if role != "firewall")
+    ((location, problem),) = misfits(matrix, replace(plan, roles=roles))
+    assert location == ("domains", "firewall", "roles", 0)
+    assert problem.startswith("site.yml has no role `firewall`; there are base_hardening, ")
+
+
+@pytest.mark.parametrize("groups", [{"all": ("node", "other"), "web": ("node",), "platform": ("other",)}, {}])
+def test_a_group_that_the_host_is_not_in(matrix: Matrix, groups: dict[str, tuple[str, ...]]) -> None:
+    ((location, problem),) = misfits(matrix, replace(whole(matrix), groups=groups))
+    assert location == ("platform", "group")
+    assert problem.startswith("host `node` of hosts.yml is in no group `platform`")
+    assert problem.endswith("it is in all, web" if groups else "it is in none")
 
 
 def test_a_tag_that_no_task_has(matrix: Matrix) -> None:
@@ -225,9 +235,10 @@ def test_a_tag_that_no_task_has(matrix: Matrix) -> None:
         replace(one, task=replace(one.task, tags=tuple(tag for tag in one.task.tags if tag != "database")))
         for one in plan.sources
     ]
-    (problem,) = misfits(matrix, replace(plan, sources=tuple(sources)))
+    ((location, problem),) = misfits(matrix, replace(plan, sources=tuple(sources)))
+    assert location == ("domains", "postgresql", "families")
     assert "no task with tag `database`" in problem
     always = source(tags=("always",), selected_by=frozenset({"database"}))
-    assert list(misfits(matrix, replace(plan, sources=(*sources, always)))) == [problem]
+    assert list(misfits(matrix, replace(plan, sources=(*sources, always)))) == [(location, problem)]
     templated = source(tags=("{{ extra }}",), selected_by=frozenset({"database"}))
     assert list(misfits(matrix, replace(plan, sources=(*sources, templated)))) == []

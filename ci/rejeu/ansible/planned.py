@@ -51,13 +51,15 @@ class Source:
 class Plan:
     """``tasks`` are those that are there before anything runs, ``sources`` all that the files have.
 
-    ``roles`` are the names of those that are used; ``unread`` says why a file or a role could not be read.
+    ``roles`` are the names of those that are used, ``groups`` those of the inventory with their hosts; ``unread`` says
+    why a file or a role could not be read.
     """
 
     tasks: tuple[PlannedTask, ...]
     plays: tuple[Play, ...]
     sources: tuple[Source, ...]
     roles: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -82,6 +84,7 @@ def parse(document: Any, checkout: Path) -> Plan:
         ),
         sources=tuple(_source(raw, checkout) for raw in document["sources"]),
         roles=tuple(document["roles"]),
+        groups={name: tuple(hosts) for name, hosts in document["groups"].items()},
         unread={
             os.path.relpath(path, checkout) if Path(path).is_absolute() else path: why
             for path, why in document["unread"].items()

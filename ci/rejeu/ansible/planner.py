@@ -31,6 +31,7 @@ def main(answer: str, playbook: str, *tags: str) -> None:
     inventory = InventoryManager(loader=loader, sources=constants.DEFAULT_HOST_LIST)
     variables = VariableManager(loader=loader, inventory=inventory)
     told: dict[str, Any] = {"plays": [], "tasks": [], "sources": [], "roles": {}, "unread": {}}
+    told["groups"] = inventory.get_groups_dict()
     for number, play in enumerate(Playbook.load(playbook, variable_manager=variables, loader=loader).get_plays()):
         play_variables = variables.get_vars(play=play)
         hosts = [host.get_name() for host in inventory.get_hosts(play.hosts)]
