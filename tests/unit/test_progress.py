@@ -85,6 +85,12 @@ def test_a_failure_names_the_task_and_how_to_run_the_cell_again() -> None:
     ]
 
 
+def test_a_note_that_many_results_have_is_said_once_with_their_number() -> None:
+    cells = (CELL, Cell(Check.IDEMPOTENCE, "host", "static"))
+    results = [CellResult(cell, (Assertion("claim", Status.PASSED),), notes=("no fanotify",)) for cell in cells]
+    assert summary(results) == "note: 2 results: no fanotify\n"
+
+
 def test_a_line_of_the_summary_is_not_folded() -> None:
     long = CellResult(
         CELL, (Assertion("the expected hosts and tasks really ran, all of them", Status.FAILED, (MOVED,)),)
@@ -131,6 +137,14 @@ def test_the_tally_counts_every_status(status: Status) -> None:
 def test_the_tally_reads_as_a_sentence() -> None:
     results = [CellResult(CELL, (Assertion("claim", status),)) for status in (*Status, Status.PASSED)]
     assert tally(results) == "5 cells: 2 passed, 1 failed, 1 error, 1 skipped"
+
+
+def test_what_is_no_check_of_a_domain_on_a_target_is_counted_apart() -> None:
+    making = Cell.making("debian-12", ("base", "vpn"))
+    beside = [Cell(Check.IDEMPOTENCE, "host", "static"), Cell(Check.IDEMPOTENCE, "host", "kernel"), making]
+    results = [CellResult(cell, (Assertion("claim", Status.PASSED),)) for cell in (CELL, *beside)]
+    results.append(CellResult(making, (Assertion("claim", Status.FAILED),)))
+    assert tally(results) == "1 cells: 1 passed, 0 failed, 0 error, 0 skipped; beside them 3 passed, 1 failed"
 
 
 @pytest.mark.parametrize(
