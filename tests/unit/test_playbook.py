@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -265,14 +264,12 @@ def test_a_run_is_killed_between_two_tasks(project: Project) -> None:
 
 
 def test_a_run_is_killed_in_the_middle_of_a_task(project: Project) -> None:
-    started = time.monotonic()
     text = STEPS.replace("long | default(false)", "true")
-    run = step_through(project, Steps(within=lambda task: 1.0 if task.name == "Two" else None), text=text)
+    run = step_through(project, Steps(within=lambda task: 5.0 if task.name == "Two" else None), text=text)
     assert run.code == -9
-    assert time.monotonic() - started < 30
     assert [one.task.name for one in run.events.runs] == ["One", "Skipped"]
     assert (project.directory / "begun").exists()
-    assert not (project.directory / "three").exists()
+    assert not (project.directory / "two").exists()
 
 
 def test_a_task_that_ends_before_its_time_is_not_killed(project: Project) -> None:
