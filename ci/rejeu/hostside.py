@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -14,7 +15,7 @@ from rejeu.checks.cells import NO_LEAK
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.context import Step
-from rejeu.errors import ConfigError
+from rejeu.documents import Location
 from rejeu.evidence import RunFolder, judge_secrets
 from rejeu.judge import waivers
 from rejeu.judge.footprint import overlaps
@@ -25,6 +26,7 @@ from rejeu.plan import Cell, Check, awaited
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.static.fit import misfits
 from rejeu.static.rules import RULES, judge
+from rejeu.values import Finding, Kind
 
 NO_LEAK_ELSEWHERE = "no secret in what the run wrote beside its cells"
 PLAYBOOKS_UNTOUCHED = "the playbooks stayed as they were"
@@ -79,10 +81,9 @@ def refuse_misfits(matrix: Matrix, planned: Plan) -> None:
         *(name for kind in _KINDS_OF_IDEMPOTENCE.values() for name in kind),
         NO_LEAK,
     }
-    for location, problem in misfits(matrix, planned):
+    found = chain(misfits(matrix, planned), waivers.misfits(matrix.waivers, names, sorted(assertions)))
+    for location, problem in found:
         raise matrix.error(location, problem)
-    for problem in waivers.misfits(matrix.waivers, names, sorted(assertions)):
-        raise ConfigError(f"the matrix's {problem}")
 
 
 def static(check: Check, matrix: Matrix, planned: Plan, **terms: Unpack[Terms]) -> CellResult:
@@ -141,8 +142,15 @@ def waived(
     }
     return CellResult(
         Cell(check, host.NAME, "waivers"),
-        tuple(Assertion.judged(name, findings, strict=strict) for name, findings in found.items()),
+        tuple(
+            Assertion.judged(name, [_waiver_finding(matrix, *one) for one in problems], strict=strict)
+            for name, problems in found.items()
+        ),
     )
+
+
+def _waiver_finding(matrix: Matrix, location: Location, problem: str) -> Finding:
+    return Finding(Kind.WAIVER, ".".join(map(str, location)), str(matrix.error(location, problem)))
 
 
 def _kinds(check: Check) -> Mapping[str, tuple[str, ...]]:

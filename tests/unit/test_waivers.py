@@ -91,9 +91,9 @@ def test_the_first_waiver_that_accepts_a_finding_is_the_one_that_is_used() -> No
 
 def test_an_expired_waiver_is_a_finding() -> None:
     fresh = waiver("/etc/fresh", expires=TODAY + timedelta(days=1))
-    (finding,) = waivers.expired((fresh, waiver()), TODAY + timedelta(days=1))
-    assert (finding.kind, finding.subject) == (Kind.WAIVER, "/etc/x")
-    assert "waivers.1 of the matrix, for `/etc/x`, expired on 2027-01-31" in finding.message
+    ((location, problem),) = waivers.expired((fresh, waiver()), TODAY + timedelta(days=1))
+    assert location == ("waivers", 1)
+    assert problem.startswith("the waiver for `/etc/x` expired on 2027-01-31")
 
 
 JUDGED = {CELL: [UNCHANGED, AVAILABLE], OTHER: [UNCHANGED]}
@@ -116,9 +116,9 @@ JUDGED = {CELL: [UNCHANGED, AVAILABLE], OTHER: [UNCHANGED]}
 def test_a_waiver_is_unused_where_all_that_it_is_about_was_looked_at(
     one: Waiver, judged: dict[str, list[str]], told: bool
 ) -> None:
-    findings = waivers.unused((one,), TODAY, [], [CELL, OTHER], judged)
-    assert [finding.kind for finding in findings] == ([Kind.WAIVER] if told else [])
-    assert waivers.unused((one,), TODAY, [one], [CELL, OTHER], judged) == []
+    found = waivers.unused((one,), TODAY, [], [CELL, OTHER], judged)
+    assert [location for location, _ in found] == ([("waivers", 0)] if told else [])
+    assert list(waivers.unused((one,), TODAY, [one], [CELL, OTHER], judged)) == []
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,20 @@ def test_a_waiver_is_unused_where_all_that_it_is_about_was_looked_at(
     [
         ({}, []),
         ({"cell": CELL, "assertion": UNCHANGED}, []),
-        ({"cell": "idempotence.*.bse"}, ["waivers.0.cell: no cell is named `idempotence.*.bse`"]),
-        ({"assertion": "unchanged"}, ["waivers.0.assertion: no assertion is named `unchanged`; there are services"]),
+        (
+            {"cell": "idempotence.*.bse"},
+            [(("waivers", 0, "cell"), "no cell is named `idempotence.*.bse`; `--list` tells their names")],
+        ),
+        (
+            {"assertion": "unchanged"},
+            [
+                (
+                    ("waivers", 0, "assertion"),
+                    f"no assertion is named `unchanged`; there are {AVAILABLE}, {UNCHANGED}",
+                )
+            ],
+        ),
     ],
 )
-def test_a_waiver_that_can_be_about_nothing_is_told(narrowed: dict[str, Any], said: list[str]) -> None:
-    found = list(waivers.misfits((waiver(**narrowed),), [CELL, OTHER], [UNCHANGED, AVAILABLE]))
-    assert len(found) == len(said)
-    assert all(problem.startswith(start) for problem, start in zip(found, said, strict=True))
+def test_a_waiver_that_can_be_about_nothing_is_told(narrowed: dict[str, Any], said: list[Any]) -> None:
+    assert list(waivers.misfits((waiver(**narrowed),), [CELL, OTHER], [UNCHANGED, AVAILABLE])) == said

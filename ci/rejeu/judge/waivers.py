@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 
+from rejeu.documents import Location
 from rejeu.judge.patterns import matches
 from rejeu.matrix import Waiver
 from rejeu.values import Finding, Kind
@@ -51,13 +52,12 @@ def is_about(waiver: Waiver, cell: str, assertion: str) -> bool:
     return (waiver.cell is None or fnmatchcase(cell, waiver.cell)) and waiver.assertion in (None, assertion)
 
 
-def expired(waivers: Iterable[Waiver], today: date) -> list[Finding]:
-    """A finding for each waiver that holds no more, whether or not it still has something to waive."""
-    return [
-        _finding(number, waiver, f"expired on {waiver.expires}: mend what it accepts, or set a new date with a reason")
-        for number, waiver in enumerate(waivers)
-        if today > waiver.expires
-    ]
+def expired(waivers: Iterable[Waiver], today: date) -> Iterator[tuple[Location, str]]:
+    """Each waiver that holds no more, whether or not it still has something to waive, and what to do about it."""
+    for number, waiver in enumerate(waivers):
+        if today > waiver.expires:
+            problem = f"expired on {waiver.expires}: mend what it accepts, or set a new date with a reason"
+            yield _problem(number, waiver, problem)
 
 
 def unused(
@@ -66,32 +66,32 @@ def unused(
     used: Iterable[Waiver],
     expected: Iterable[str],
     judged: Mapping[str, Sequence[str]],
-) -> list[Finding]:
-    """A finding for each waiver that had nothing to waive in a run that looked at all that it could be about.
+) -> Iterator[tuple[Location, str]]:
+    """Each waiver that had nothing to waive in a run that looked at all that it could be about.
 
     ``expected`` are the cells of a run that is not narrowed; ``judged`` maps those that were judged to the end to their
     assertions.
     """
     wanted, taken = list(expected), set(used)
-    findings = []
     for number, waiver in enumerate(waivers):
         cells = [name for name in wanted if waiver.cell is None or fnmatchcase(name, waiver.cell)]
         seen = [name for name in cells if name in judged]
         about = any(is_about(waiver, name, assertion) for name in seen for assertion in judged[name])
         if about and len(seen) == len(cells) and waiver not in taken and today <= waiver.expires:
             problem = "had nothing to waive: remove it, or say with `cell` and `assertion` what it is about"
-            findings.append(_finding(number, waiver, problem))
-    return findings
+            yield _problem(number, waiver, problem)
 
 
-def misfits(waivers: Iterable[Waiver], cells: Sequence[str], assertions: Sequence[str]) -> Iterator[str]:
+def misfits(
+    waivers: Iterable[Waiver], cells: Sequence[str], assertions: Sequence[str]
+) -> Iterator[tuple[Location, str]]:
     """Waivers that can never be about anything: their ``cell`` or ``assertion`` is none that any run has."""
     for number, waiver in enumerate(waivers):
         if waiver.cell is not None and not any(fnmatchcase(cell, waiver.cell) for cell in cells):
-            yield f"waivers.{number}.cell: no cell is named `{waiver.cell}`; `--list` tells their names"
+            yield ("waivers", number, "cell"), f"no cell is named `{waiver.cell}`; `--list` tells their names"
         if waiver.assertion is not None and waiver.assertion not in assertions:
             known = ", ".join(sorted(assertions))
-            yield f"waivers.{number}.assertion: no assertion is named `{waiver.assertion}`; there are {known}"
+            yield ("waivers", number, "assertion"), f"no assertion is named `{waiver.assertion}`; there are {known}"
 
 
 def _accepts(waiver: Waiver, finding: Finding) -> bool:
@@ -104,5 +104,5 @@ def _accepts(waiver: Waiver, finding: Finding) -> bool:
     return fnmatchcase(finding.subject, waiver.subject)
 
 
-def _finding(number: int, waiver: Waiver, problem: str) -> Finding:
-    return Finding(Kind.WAIVER, waiver.subject, f"waivers.{number} of the matrix, for `{waiver.subject}`, {problem}")
+def _problem(number: int, waiver: Waiver, problem: str) -> tuple[Location, str]:
+    return ("waivers", number), f"the waiver for `{waiver.subject}` {problem}"
