@@ -94,6 +94,13 @@ def test_a_trailing_newline_hides_nothing() -> None:
     assert find_leaks(b"token=abcdefgh;", {"it": "abcdefgh\n"})
 
 
+@pytest.mark.parametrize("value", ["it's hush-hush", "it's hush-hush \n", "  it's hush-hush"])
+def test_what_the_shell_quoted_is_found_with_the_white_space_around_it(value: str) -> None:
+    data = f"export KEY={shlex.quote(value)}".encode()
+    assert [(leak.name, leak.form) for leak in find_leaks(data, {"it": value})] == [("it", "shell")]
+    assert [(leak.name, leak.form) for leak in find_leaks(data, {"it": value.strip()})] == [("it", "shell")]
+
+
 def test_short_values_are_named_and_left_alone() -> None:
     values = {"pin": "12345", "padded": " abc \n\n", "long": "123456"}
     assert unsearchable(values) == ["pin", "padded"]

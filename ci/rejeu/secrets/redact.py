@@ -104,7 +104,13 @@ def _encodings(value: str) -> Iterator[tuple[str, bytes]]:
         yield "json", json.dumps(once, ensure_ascii=ascii_only)[1:-1].encode()
     yield "xml", html.escape(value, quote=False).encode()
     yield "xml", html.escape(value).encode()
-    yield "shell", shlex.quote(value).encode()
+    yield "shell", _inside_shell_quotes(value).encode()
+
+
+def _inside_shell_quotes(value: str) -> str:
+    """What the shell's quotes enclose. The quotes themselves may stand around more than the value: white space."""
+    quoted = shlex.quote(value)
+    return quoted if quoted == value else quoted[1:-1]
 
 
 def _base64_core(raw: bytes, alignment: int) -> bytes:
