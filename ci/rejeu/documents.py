@@ -44,6 +44,8 @@ class _Constructor(RoundTripConstructor):
             return super().get_single_data()
         except (ValueError, OverflowError):  # an escape beyond what Unicode has
             raise self._error("found an escape that is no character", self.loader.reader.get_mark()) from None
+        except (TypeError, AttributeError, AssertionError):  # a key that is a list, a merge of itself, an odd !!omap
+            raise self._error("found what no mapping can hold", self.loader.reader.get_mark()) from None
         except RecursionError:
             raise self._error("nested too deeply", self.loader.reader.get_mark()) from None
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import secrets
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,4 +91,6 @@ def _contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
     for path in sorted([folder, *folder.rglob("*")]):
         if path.is_file():
             raw = path.read_bytes()
-            yield path, gzip.decompress(raw) if path.suffix == COMPRESSED else raw
+            with suppress(OSError, EOFError, zlib.error):  # what cannot be unpacked is looked through as it is
+                raw = gzip.decompress(raw) if path.suffix == COMPRESSED else raw
+            yield path, raw

@@ -152,9 +152,13 @@ class Drift(Model):
         if (self.disable is None) != (self.file is not None):
             raise ValueError("append and replace need `file`; disable takes none")
         try:
-            re.compile(self.replace or "")
+            pattern = re.compile(self.replace or "")
         except re.error as error:
             raise ValueError(f"`replace` is not a regular expression: {error}") from None
+        try:
+            pattern.sub(self.by, "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"`by` does not fit `replace`: {error}") from None
         return self
 
 

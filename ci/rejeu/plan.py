@@ -74,9 +74,9 @@ def standing(matrix: Matrix, state: State) -> tuple[str, ...]:
     return tuple(name for name in ordered(matrix) if name in converged or SITE in state)
 
 
-def data_of(matrix: Matrix, state: State) -> tuple[str, ...]:
-    """The patterns of all services' own files in ``state``."""
-    return tuple(pattern for name in standing(matrix, state) for pattern in matrix.domains[name].data)
+def data_of(matrix: Matrix, state: State) -> tuple[tuple[str, ...], ...]:
+    """The patterns of the services' own files in ``state``, by domain: what one leaves out may be another's."""
+    return tuple(matrix.domains[name].data for name in standing(matrix, state))
 
 
 def ordered(matrix: Matrix) -> tuple[str, ...]:

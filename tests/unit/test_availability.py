@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rejeu.judge.availability import Availability, Outage, findings, judge
+from rejeu.judge.availability import Availability, Outage, findings, is_over, judge
 from rejeu.observe.probes import Probe, Sample
 from rejeu.values import How, Kind, Task, TaskRun, TaskStatus, Vantage
 
@@ -34,6 +34,19 @@ def failing(samples: list[Sample], results: dict[int, str]) -> list[Sample]:
 
 def verdict(samples: list[Sample], *probes: Probe, seconds: float = 10) -> Availability:
     return judge(samples, probes or (WEB,), (T0, T0 + round(seconds * S)))
+
+
+@pytest.mark.parametrize(
+    ("after", "over"),
+    [
+        ([sample(900), sample(1500)], True),
+        ([sample(1500, "refused"), sample(1500, probe="other"), sample(900)], False),
+        ([], False),
+    ],
+)
+def test_an_outage_is_over_once_its_probe_answers_again(after: list[Sample], over: bool) -> None:
+    outage = Outage("web", T0 + 1000 * MS, T0 + 1400 * MS, (("refused", 7),))
+    assert is_over(outage, after) is over
 
 
 def test_answers_are_no_outage() -> None:

@@ -96,6 +96,10 @@ def test_what_every_machine_does_is_tolerated(change: Change) -> None:
         file("/tmp/other", Kind.CREATED),
         file("/tmp", Kind.METADATA),
         file("/root/.ansible.cfg"),
+        file("/opt/app/.git"),
+        file("/opt/app/.git/HEAD"),
+        file("/opt/app/.git/refs/heads/main"),
+        file("/opt/app/.git/index", Kind.METADATA),
         unit("ssh.service"),
         Change(Facet.SOCKETS, Kind.RUNTIME, "/var/log/journal/x"),
     ],
@@ -125,7 +129,7 @@ def test_the_built_in_list_stays_short() -> None:
     ],
 )
 def test_a_service_s_own_data_is_background(change: Change, is_real: bool) -> None:
-    parts = separate([change], data=PG)
+    parts = separate([change], data=[PG])
     assert (parts.real, parts.background) == (([change], []) if is_real else ([], [change]))
 
 
@@ -211,10 +215,36 @@ def test_a_touch_that_repeats_is_rewritten() -> None:
     assert [(change.subject, change.kind) for change in repeated_touches(first, second)] == [("/a", Kind.REWRITTEN)]
 
 
+def test_what_one_domain_leaves_out_of_its_data_may_be_another_s() -> None:
+    change = file("/srv/web/site.conf")
+    everything_else = ("/srv/**", "!/srv/**/*.conf")
+    assert separate([change], data=[everything_else]).real
+    assert separate([change], data=[everything_else, ("/srv/web/**",)]).background
+
+
+def test_what_flaps_with_nothing_run_is_no_better_for_it() -> None:
+    flapping = unit("web.service", Kind.FLAPPING)
+    assert separate([flapping], control=[flapping]).real == [flapping]
+
+
+def test_a_ruleset_that_is_gone_is_not_one_that_moved() -> None:
+    moved = Change(Facet.FIREWALL, Kind.RUNTIME, "ip nat", "1 line", diff="-a\n+b")
+    gone = Change(Facet.FIREWALL, Kind.RUNTIME, "ip nat", "the table is gone")
+    assert separate([moved], control=[replace(moved, diff="-b\n+a")]).background
+    assert separate([gone], control=[moved]).real
+
+
+def test_configuration_that_comes_and_goes_is_known_by_its_whole_name() -> None:
+    made, gone = file("/etc/app/job-1001", Kind.CREATED), file("/etc/app/job-2002", Kind.DELETED)
+    assert separate([gone], control=[made]).real
+    spool = [replace(change, subject=change.subject.replace("/etc", "/var/spool")) for change in (made, gone)]
+    assert separate([spool[1]], control=[spool[0]]).background
+
+
 def test_who_may_read_a_services_data_is_nobodys_background() -> None:
     opened = file("/var/lib/postgresql/15/main", Kind.METADATA)
     written = file("/var/lib/postgresql/15/main/base/1", Kind.CONTENT)
-    assert separate([opened, written], data=["/var/lib/postgresql/**"]) == ([opened], [written])
+    assert separate([opened, written], data=[("/var/lib/postgresql/**",)]) == ([opened], [written])
 
 
 STATE = "/var/lib/web/state"
@@ -278,10 +308,20 @@ def test_a_service_that_had_been_running_may_write_by_itself(writes: list[Write]
     assert Writers.of(writes, BEGAN).had_been_running(file(STATE)) is was_there
 
 
-@pytest.mark.parametrize(("launched", "unit", "real"), [(10, "web.service", False), (1200, "", True)])
+@pytest.mark.parametrize(
+    ("launched", "unit", "real"),
+    [
+        (10, "web.service", False),
+        (1200, "web.service", False),
+        (1200, "", True),
+        (1200, "run-r1f.service", True),
+        (1200, "run-u7.scope", True),
+        (10, "run-u7.service", False),
+    ],
+)
 def test_a_service_s_data_is_its_own_business_until_the_run_writes_there(launched: int, unit: str, real: bool) -> None:
     change, writers = file(f"{PG_DATA}/base/1"), Writers.of([write(f"{PG_DATA}/base/1", launched, unit)], BEGAN)
-    assert bool(separate([change], data=PG, writers=writers).real) is real
+    assert bool(separate([change], data=[PG], writers=writers).real) is real
 
 
 @pytest.mark.parametrize("kind", [Kind.METADATA, Kind.DELETED])
@@ -353,6 +393,8 @@ def test_a_service_removes_what_it_makes() -> None:
     assert separate([made, gone, elsewhere, linked], writers=writers) == ([elsewhere, linked], [made, gone])
     changed = replace(made, kind=Kind.CONTENT)
     assert separate([changed, gone], writers=writers) == ([gone], [changed])
+    many = [gone, file("/var/lib/web/seg-0000", Kind.DELETED)]
+    assert separate([made, *many], writers=writers) == ([many[1]], [made, gone]), "one for one"
 
 
 def test_a_new_directory_is_whose_files_it_holds() -> None:

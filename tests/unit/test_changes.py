@@ -234,6 +234,13 @@ def test_a_unit_that_was_restarted_twice_says_so_and_has_its_first_start() -> No
     assert (change.kind, change.detail, change.at_ns) == (Kind.RESTARTED, "2 times", LATER - 5)
 
 
+@pytest.mark.parametrize("new", [unit(**AGAIN), unit(**AGAIN, restarts=1)])
+@pytest.mark.parametrize("verb", ["stop", "end"])
+def test_what_went_down_was_disturbed_then_and_not_when_it_came_back(verb: str, new: Unit) -> None:
+    jobs = [job(verb, LATER - 9, invocation="i1"), job("start", LATER + 5)]
+    assert only(compare(snapshot(unit()), snapshot(new, *jobs))).at_ns == LATER - 9
+
+
 def test_a_start_is_dated_from_its_begin_not_its_end() -> None:
     ready = job("start", LATER + 5)
     assert only(compare(snapshot(unit()), snapshot(unit(**AGAIN), ready))).at_ns == LATER
@@ -275,6 +282,7 @@ def test_reloads_after_the_first_snapshot(reloads: list[Job], details: list[str]
         ("web.service", {"changed_ns": END + 1}, True),
         ("web.service", {"changed_ns": END - 1}, False),  # before: the clock was trimmed a little
         ("dev-sda.device", {"changed_ns": END + 1}, False),
+        ("web.service", {"changed_ns": END + 1, "sub": "exited"}, False),  # its process has ended, as it may
         ("web.service", {"changed_ns": END + 1, "invocation": "i2", "started_ns": END + 1}, False),  # restarted
     ],
 )
@@ -338,13 +346,18 @@ def test_a_socket_that_was_opened_again_without_its_unit(
     ] * opened_again
 
 
-CALLER = Socket("udp", "192.0.2.1", 40000, "resolved", inode=1)
+CALLER = Socket("udp", "192.0.2.1", 40000, "resolved", "resolved.service", inode=1)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
         ([CALLER], [replace(CALLER, port=50000, inode=2)], []),
+        (
+            [replace(CALLER, unit="")],
+            [replace(CALLER, unit="", port=50000)],
+            ["udp 192.0.2.1:40000 resolved", "udp 192.0.2.1:50000 resolved"],
+        ),
         ([CALLER], [CALLER, replace(CALLER, port=50000, inode=2)], ["udp 192.0.2.1:50000 resolved"]),
         (
             [CALLER],
@@ -359,7 +372,15 @@ CALLER = Socket("udp", "192.0.2.1", 40000, "resolved", inode=1)
             ["tcp 192.0.2.1:40000 resolved", "tcp 192.0.2.1:50000 resolved"],
         ),
     ],
-    ids=["it asked again", "one more", "another's", "a port of its choice", "the same port anew", "a listener"],
+    ids=[
+        "it asked again",
+        "no unit's: it may be another process",
+        "one more",
+        "another's",
+        "a port of its choice",
+        "the same port anew",
+        "a listener",
+    ],
 )
 def test_who_asks_for_no_port_gets_another_each_time(
     before: list[Socket], after: list[Socket], told: list[str]

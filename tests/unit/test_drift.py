@@ -41,9 +41,9 @@ CLEAN = snapshot({ISSUE: "a", WG: "b"})
 DAMAGED = snapshot({ISSUE: "a'", WG: "b'"}, "disabled")
 
 
-def run(line: int = 3, status: TaskStatus = TaskStatus.OK) -> TaskRun:
+def run(line: int = 3, status: TaskStatus = TaskStatus.OK, subject: str = WG) -> TaskRun:
     task = Task("1", "Write", "template", "roles/wireguard/tasks/main.yml", line, "wireguard")
-    return TaskRun(task, "node", status, 0, 1)
+    return TaskRun(task, "node", status, 0, 1, managed=({"dest": subject},))
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,9 @@ def test_a_drift_has_to_become_what_is_wanted(
         ([run(status=TaskStatus.FAILED)], Verdict.REPAIRED, False),
         ([run(line=9)], Verdict.REPAIRED, False),
         ([run()], Verdict.UNTOUCHED, False),
+        ([run(subject=ISSUE)], Verdict.REPAIRED, False),
     ],
-    ids=["it ran", "it was skipped", "it failed", "it was not come to", "nothing of the domain was repaired"],
+    ids=["it ran", "skipped", "failed", "not come to", "nothing of the domain was repaired", "its item was skipped"],
 )
 def test_a_task_may_leave_alone_what_it_writes_but_once(runs: list[TaskRun], alive: Verdict, excused: bool) -> None:
     other = Injected(Damage("vpn", Way.DISABLE, UNIT, where="roles/wireguard/tasks/main.yml:7"), UNIT)
@@ -136,8 +137,16 @@ def test_a_task_may_leave_alone_what_it_writes_but_once(runs: list[TaskRun], ali
         ([run(status=TaskStatus.CHANGED)], Verdict.UNTOUCHED, Verdict.REPAIRED, False),
         ([run(status=TaskStatus.SKIPPED)], Verdict.CHANGED, Verdict.REPAIRED, False),
         ([run(status=TaskStatus.SKIPPED)], Verdict.UNTOUCHED, Verdict.UNTOUCHED, False),
+        ([run(subject=ISSUE)], Verdict.UNTOUCHED, Verdict.REPAIRED, True),
     ],
-    ids=["skipped", "not come to", "it ran", "something else came of it", "nothing of the domain was repaired"],
+    ids=[
+        "skipped",
+        "not come to",
+        "it ran",
+        "something else came of it",
+        "nothing of the domain was repaired",
+        "its item was skipped",
+    ],
 )
 def test_a_task_that_was_passed_over_may_be_one_that_no_run_comes_to(
     runs: list[TaskRun], became: Verdict, alive: Verdict, passed_over: bool

@@ -180,13 +180,13 @@ def test_what_became_of_a_damage(now: str | None, became: Verdict) -> None:
 )
 def test_only_a_task_that_was_come_to_can_leave_its_thing_alone(where: str, left: bool) -> None:
     damage = Damage("base", Way.COMMENT, "/etc/a", where=where)
-    assert is_left_by_its_own_task(damage, [run(TaskStatus.OK, 1)]) is left
+    assert is_left_by_its_own_task(damage, [run(TaskStatus.OK, 1, "", {"dest": "/etc/a"})]) is left
 
 
 @pytest.mark.parametrize("status", [status for status in TaskStatus if status is not TaskStatus.OK])
 def test_a_task_that_did_not_say_ok_has_not_looked(status: TaskStatus) -> None:
     damage = Damage("base", Way.COMMENT, "/etc/a", where="roles/x/tasks/main.yml:1")
-    assert not is_left_by_its_own_task(damage, [run(status, 1)])
+    assert not is_left_by_its_own_task(damage, [run(status, 1, "", {"dest": "/etc/a"})])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,10 @@ def test_a_task_that_did_not_say_ok_has_not_looked(status: TaskStatus) -> None:
     ],
 )
 def test_only_a_derived_damage_can_be_passed_over(where: str, status: TaskStatus, over: bool) -> None:
-    assert is_passed_over(Damage("base", Way.COMMENT, "/etc/a", where=where), [run(status, 1)]) is over
+    assert (
+        is_passed_over(Damage("base", Way.COMMENT, "/etc/a", where=where), [run(status, 1, "", {"dest": "/etc/a"})])
+        is over
+    )
 
 
 def test_several_packages_are_told_as_people_write_them(matrix: Matrix) -> None:

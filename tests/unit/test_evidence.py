@@ -76,6 +76,13 @@ def test_a_leak_in_the_text_of_a_snapshot_is_found(tmp_path: Path) -> None:
     assert judge_secrets(tmp_path, VALUES) == []
 
 
+def test_what_cannot_be_unpacked_is_looked_through_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "broken.snapshot.gz").write_bytes(b"hello s3cret-value")
+    whole = gzip.compress(b"x" * 1000)
+    (tmp_path / "cut.snapshot.gz").write_bytes(whole[:-9])
+    assert [finding.subject for finding in judge_secrets(tmp_path, VALUES)] == ["app_password"]
+
+
 def test_a_leak_in_compressed_evidence_is_found_too(tmp_path: Path) -> None:
     (tmp_path / "snapshot.gz").write_bytes(gzip.compress(b"a s3cret-value, another-one and s3cret-value again"))
     assert [finding.subject for finding in judge_secrets(tmp_path, VALUES)] == ["app_password", "other"]

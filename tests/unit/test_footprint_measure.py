@@ -169,7 +169,7 @@ def test_a_file_that_was_only_touched_is_not_told() -> None:
 
 def test_the_files_of_a_service_are_not_its_domains_work() -> None:
     entry = file("/var/lib/web/table", 450)
-    assert told(snapshot(), snapshot(entry), data=["/var/lib/web/**"]) == {}
+    assert told(snapshot(), snapshot(entry), data=[("/var/lib/web/**",)]) == {}
     assert told(snapshot(), snapshot(entry)) == {"files /var/lib/web/table": "start"}
 
 

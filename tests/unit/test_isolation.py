@@ -93,6 +93,26 @@ def test_a_skipped_repair_is_held_against_a_run_where_the_whole_site_does_it(
     assert bool(made.watching.observed.notes) is not told
 
 
+def test_what_another_run_has_repaired_is_no_proof(matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = Left(Injected(Damage("vpn", Way.COMMENT, CONF, where=OWN_TASK), CONF), LEFT, True)
+    made = isolation(matrix, REPAIRS)
+    made.injected, made.left, made.beside = [left.injected], {REPAIRS: [left]}, {REPAIRS: []}
+    monkeypatch.setattr(_Isolation, "_run", lambda *_, **__: replace(whole(0, AFTER), before=AFTER))
+    made.judge_left()
+    assert made.ledger.assertions[0].status is Status.FAILED
+
+
+def test_what_was_not_repaired_stays_found_whatever_comes_after(matrix: Matrix) -> None:
+    drift = Injected(Damage("vpn", Way.COMMENT, CONF, where=OWN_TASK), CONF)
+    made = isolation(matrix, REPAIRS)
+    made.left, made.beside = {REPAIRS: [Left(drift, LEFT, True)]}, {REPAIRS: []}
+    made.judge_what_is_known()
+    assert made.ledger.pending == [REPAIRS], "a run of the whole site was to tell"
+    made.left[REPAIRS].append(Left(drift, LEFT, False))
+    made.judge_what_is_known()
+    assert made.ledger.assertions[0].status is Status.FAILED
+
+
 def test_a_whole_site_that_fails_on_the_damaged_platform_is_told(
     matrix: Matrix, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,4 +146,6 @@ def whole(code: int, after: Snapshot) -> _Step:
 def isolation(matrix: Matrix, assertion: str) -> _Isolation:
     machines = SimpleNamespace(context=SimpleNamespace(matrix=matrix), cell=SimpleNamespace(subject="vpn"))
     watching = cast(Any, SimpleNamespace(machines=machines, observed=Observed()))
-    return _Isolation(watching, Ledger([assertion], strict=True), steps=[whole(0, BEFORE)])
+    made = _Isolation(watching, Ledger([assertion], strict=True), steps=[whole(0, BEFORE)])
+    made.damaged = BEFORE
+    return made

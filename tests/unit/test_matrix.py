@@ -115,6 +115,7 @@ CASES = {
         "disable takes none",
     ),
     "relative path": ("file: /etc/issue", "file: etc/issue", "file: etc/issue", "pattern"),
+    "no such group": ('by: "MTU = 1"', "by: '\\9'", 'replace: "^MTU', "`by` does not fit"),
     "not a regular expression": ('"^MTU.*$"', '"("', 'replace: "("', "not a regular expression"),
     "relative glob": ('"/etc/ssh/**"', '"etc/ssh/**"', '"etc/ssh/**"', "pattern"),
     "tunnel of no domain": ("  domain: vpn", "  domain: vpm", "domain: vpm", "no domain `vpm`"),

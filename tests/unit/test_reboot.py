@@ -48,7 +48,7 @@ def test_what_services_keep_is_shown_only(path: str) -> None:
 
 def test_data_is_shown_only() -> None:
     moved = change(Facet.FILES, "/srv/db/base/1", Kind.CONTENT)
-    assert judge_return([moved], ["/srv/db/**"]) == ([], [moved])
+    assert judge_return([moved], [("/srv/db/**",)]) == ([], [moved])
 
 
 @pytest.mark.parametrize("path", ["/etc/.updated", "/var/.updated"])

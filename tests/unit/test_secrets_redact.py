@@ -94,6 +94,11 @@ def test_a_trailing_newline_hides_nothing() -> None:
     assert find_leaks(b"token=abcdefgh;", {"it": "abcdefgh\n"})
 
 
+def test_a_quote_doubled_as_in_sql_and_yaml_is_found() -> None:
+    (leak,) = find_leaks(b"ALTER ROLE app PASSWORD 'it''s-secret-42'", {"it": "it's-secret-42"})
+    assert leak.form == "sql"
+
+
 @pytest.mark.parametrize("value", ["it's hush-hush", "it's hush-hush \n", "  it's hush-hush"])
 def test_what_the_shell_quoted_is_found_with_the_white_space_around_it(value: str) -> None:
     data = f"export KEY={shlex.quote(value)}".encode()

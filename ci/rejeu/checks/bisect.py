@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rejeu.ansible.playbook import Steps
 from rejeu.checks.machines import Machines, open_machines
 from rejeu.checks.observation import Observed
+from rejeu.errors import HarnessError
 from rejeu.judge.bisection import Step, name_tasks
 from rejeu.judge.changes import compare
 from rejeu.observe.snapshot import take
+from rejeu.processes import Interrupted
 from rejeu.values import Facet, Finding, TaskRun, TaskStatus
 
 
@@ -22,9 +25,14 @@ def bisect(machines: Machines, observed: Observed, findings: Sequence[Finding]) 
     neither stays as it is. What a task leaves to others (an ``async`` job, a service that it told to do something) may
     land after a later task, which is then named.
     """
-    named = _named(machines, observed, findings, "bisect")
-    if all(finding.run for finding in named):
-        return named
+    with _kept(findings, observed) as named:
+        named[:] = _named(machines, observed, named, "bisect")
+        if not all(finding.run for finding in named):
+            named[:] = _in_a_twin(machines, observed, named)
+    return named
+
+
+def _in_a_twin(machines: Machines, observed: Observed, named: list[Finding]) -> list[Finding]:
     with open_machines(machines.context, machines.cell, machines.image, keep=False, last_attempt=True) as twin:
         converge = twin.play(twin.cell.subject, "bisect-converge")
         observed.plays.append(converge)
@@ -36,11 +44,25 @@ def bisect(machines: Machines, observed: Observed, findings: Sequence[Finding]) 
 
 def bisect_return(machines: Machines, observed: Observed, findings: Sequence[Finding]) -> list[Finding]:
     """The same for what a reboot cost: the target reboots once more, and the task that makes it again is named."""
-    life = machines.target.life()
-    machines.target.shut_down()
-    machines.target.boot_again(life)
-    machines.settle()
-    return _named(machines, observed, findings, "bisect-after-reboot")
+    with _kept(findings, observed) as named:
+        life = machines.target.life()
+        machines.target.shut_down()
+        machines.target.boot_again(life)
+        machines.settle()
+        named[:] = _named(machines, observed, named, "bisect-after-reboot")
+    return named
+
+
+@contextmanager
+def _kept(findings: Sequence[Finding], observed: Observed) -> Iterator[list[Finding]]:
+    """What was found stays found where the search for its task fails."""
+    named = list(findings)
+    try:
+        yield named
+    except Interrupted:
+        raise
+    except HarnessError as error:
+        observed.note(f"the search for the tasks behind what was found ended early: {error}")
 
 
 def _named(machines: Machines, observed: Observed, findings: Sequence[Finding], label: str) -> list[Finding]:

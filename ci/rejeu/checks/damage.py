@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Pattern
 
 # What a mistake in cuts everybody off, or is refused for the smallest thing.
 NEVER = re.compile(
-    r"/(\.ssh|ssh_host_[^/]*|authorized_keys)(/|$)"
+    r"/(\.ssh|ssh_host_[^/]*|authorized_keys|\.pgpass|\.netrc|\.my\.cnf)(/|$)"
     r"|^/etc/(sudoers|pam\.|security|cron|passwd|group|shadow|gshadow|subuid|subgid|ld\.so\.preload)"
     r"|^/(proc|sys|dev|run|boot)/"
 )

@@ -14,7 +14,6 @@ from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
 from rejeu.checks.replays import Replays
 from rejeu.context import Step
-from rejeu.errors import HarnessError
 from rejeu.judge.equivalence import different
 from rejeu.judge.failed import judge_failed
 from rejeu.judge.footprint import judge_declared
@@ -23,9 +22,10 @@ from rejeu.judge.prediction import judge_prediction
 from rejeu.judge.reboot import judge_return, made_again
 from rejeu.judge.selection import judge_success
 from rejeu.judge.stale import judge_stale
+from rejeu.observe.probes import Silent
 from rejeu.observe.snapshot import Snapshot
 from rejeu.plan import SITE, Cell, data_of
-from rejeu.values import Finding, Kind
+from rejeu.values import Facet, Finding, Kind
 
 PORTABLE = "requirements stand after a restart"
 CONVERGED = "converged"
@@ -82,8 +82,13 @@ def check(
     machines.settle()
     if baseline is not None and _measures(cell, steps):
         _judge_footprint(machines, baseline, converge, ledger)
-    with watch(machines, cell.reaches, observed) as watching:
-        replays, last = _on_the_first_boot(watching, baseline, converge, ledger)
+    try:
+        with watch(machines, cell.reaches, observed) as watching:
+            replays, last = _on_the_first_boot(watching, baseline, converge, ledger)
+    except Silent as silence:
+        _judge_silence(machines, silence, baseline, converge, ledger)
+        ledger.skip(assertions(cell, steps), "not every service answered after the converge")
+        return
     is_awaited = (cell.target, cell.reaches) in machines.context.awaited and not machines.context.options.keep
     is_wanted = is_awaited and not layers.find(cell.target, image, cell.reaches)
     life = machines.target.life()
@@ -115,6 +120,20 @@ def _judge_footprint(machines: Machines, baseline: Snapshot, converge: PlaybookR
     ledger.judge(DECLARED, judge_declared(matrix, cell.subject, measured))
 
 
+def _judge_silence(
+    machines: Machines, silence: Silent, baseline: Snapshot | None, converge: PlaybookRun, ledger: Ledger
+) -> None:
+    """A service that never came up is no failure of the harness: it is told, with the units that have failed."""
+    ledger.judge(AVAILABLE, [_unavailable(machines, silence)])
+    if baseline is not None:
+        silent = machines.snapshot("silent", since=baseline)
+        ledger.judge(UNDISTURBED, judge_failed(baseline, silent, converge.events.runs, machines.context.project.host))
+
+
+def _unavailable(machines: Machines, silence: Silent) -> Finding:
+    return Finding(Kind.UNAVAILABLE, machines.cell.subject, str(silence))
+
+
 def _on_the_first_boot(
     watching: Watch, baseline: Snapshot | None, converge: PlaybookRun, ledger: Ledger
 ) -> tuple[Replays, Snapshot]:
@@ -132,9 +151,9 @@ def _on_the_first_boot(
     ledger.judge(NO_CHANGE_REPORTED, replays.reported)
     ledger.judge(UNCHANGED, replays.state)
     runs = [run for one in (converge, play) for run in one.events.runs]
+    failed = judge_failed(baseline, before, runs, context.project.host) if baseline else []
     known = {finding.subject for finding in replays.units}
-    failed = judge_failed(baseline, before, runs, context.project.host, known) if baseline else []
-    ledger.judge(UNDISTURBED, [*replays.units, *failed])
+    ledger.judge(UNDISTURBED, [*replays.units, *(one for one in failed if one.subject not in known)])
     conclude_availability(ledger, AVAILABLE, watching.probes, replays.outages, replays.stalls)
     ledger.judge(RAN, replays.empty)
     if baseline is not None:
@@ -162,11 +181,19 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     """The target has booted again: what stood must have come back, and a replay must find nothing to do."""
     machines.settle()
     replays = Replays(touches=earlier.touches)
-    with watch(machines, machines.cell.reaches, observed) as watching:
-        booted = watching.snapshot("booted")
-        lost, background = judge_return(different(before, booted), watching.data)
-        observed.background += background
-        replays.replay(watching, watching.control_window(booted), "replay-after-reboot")
+    try:
+        with watch(machines, machines.cell.reaches, observed) as watching:
+            booted = watching.snapshot("booted")
+            lost, background = judge_return(different(before, booted), watching.data)
+            observed.background += background
+            replays.replay(watching, watching.control_window(booted), "replay-after-reboot")
+    except Silent as silence:
+        data = data_of(machines.context.matrix, machines.cell.reaches)
+        lost, _ = judge_return(different(before, machines.snapshot("booted")), data)
+        # Before, the probes had sockets of their own there.
+        lost = [finding for finding in lost if finding.facet is not Facet.SOCKETS]
+        ledger.judge(SURVIVES, [_unavailable(machines, silence), *lost])
+        return
     # What was wrong before is told already.
     known = {(finding.kind, finding.facet, finding.subject) for finding in earlier.findings}
     again = [one for one in replays.findings if (one.kind, one.facet, one.subject) not in known]
@@ -174,10 +201,7 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     # What is of no facet (an outage, an empty run) no snapshot can show again.
     nameless = any(finding.run is None and finding.facet is not None for finding in findings)
     if Step.BISECT in machines.context.options.steps and nameless:
-        try:
-            findings = bisect_return(machines, observed, findings)
-        except HarnessError as error:  # what was lost is known, if not who loses it
-            observed.note(f"the tasks behind what the reboot cost could not be looked for: {error}")
+        findings = bisect_return(machines, observed, findings)
     if replays.stalls and not findings:
         ledger.error(SURVIVES, f"the harness stalled: {replays.stalls[0]}")
     else:

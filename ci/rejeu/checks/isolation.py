@@ -12,6 +12,7 @@ from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
 from rejeu.context import Step
+from rejeu.errors import HarnessError
 from rejeu.judge.background import repeated_touches
 from rejeu.judge.changes import compare
 from rejeu.judge.drifts import Managed, Undriftable, Verdict, declared, derive
@@ -69,6 +70,9 @@ def check(
             else:
                 ledger.skip((REPEATS, COMPLEMENT), "the tagged run failed")
             isolation.judge_left()
+        except HarnessError:
+            isolation.judge_what_is_known()
+            raise
         finally:
             isolation.report()
 
@@ -196,7 +200,7 @@ class _Isolation:
             whole = self._run(self.steps[-1].after, "whole", running=[*self.own, *self.others])
             failed = judge_success(whole.play.code, whole.play.events, "the whole site on the damaged platform")
             if not failed:
-                never = {one.subject for one in doubtful if one.state(whole.before) == one.state(whole.after)}
+                never = {one.subject for one in doubtful if self._stands(one, whole)}
         for subject in sorted(never):
             self.watching.observed.note(f"no run repairs the drift in {subject}, with the tag or without one")
         for name, left in self.left.items():
@@ -204,6 +208,16 @@ class _Isolation:
             findings = [one.finding for one in left if one not in acquitted]
             unproved = failed if any(one.passed_over for one in left) else []
             self._conclude(name, [*findings, *unproved, *self.beside[name]])
+
+    def judge_what_is_known(self) -> None:
+        """What the tag was seen not to repair stays found, whatever keeps the rest from being judged."""
+        findings = [one.finding for one in self.left.get(REPAIRS, ()) if not one.passed_over]
+        if findings and REPAIRS in self.ledger.pending:
+            self.ledger.judge(REPAIRS, [*findings, *self.beside[REPAIRS]])
+
+    def _stands(self, one: Injected, step: _Step) -> bool:
+        """Whether a damage was there before a run, and still is."""
+        return one.state(self.damaged) == one.state(step.before) == one.state(step.after)
 
     def _conclude(self, name: str, findings: Sequence[Finding]) -> None:
         undriftable = [domain for domain in self.own if all(one.domain != domain for one in self.injected)]
@@ -261,10 +275,10 @@ class _Isolation:
 
     def _judge_availability(self, play: PlaybookRun, start_ns: int) -> None:
         cut = {other for name in self.own for other in self.matrix.domains[name].may_cut}
-        others = [name for name in self.others if name not in cut]
-        outages, stalled = self.watching.outages(start_ns, self.watching.session.mark(), play.events.runs, others)
+        now_ns, runs = self.watching.session.mark(), play.events.runs
+        outages, stalled = self.watching.outages(start_ns, now_ns, runs, self.others, may_be_cut=cut)
         conclude_availability(
-            self.ledger, AVAILABLE, self.watching.asked(others), outages, [stalled] if stalled else []
+            self.ledger, AVAILABLE, self.watching.asked(self.others), outages, [stalled] if stalled else []
         )
 
 

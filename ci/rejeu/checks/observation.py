@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
@@ -62,7 +62,7 @@ class Watch:
 
     machines: Machines
     probes: Sequence[Probe]
-    data: tuple[str, ...]
+    data: tuple[tuple[str, ...], ...]
     session: ProbeSession
     watcher: WriteSession
     observed: Observed
@@ -93,18 +93,21 @@ class Watch:
             raise Disturbed(f"timer {', '.join(fired)} elapsed while the target was judged")
         writers = self._writers(before, after, runs)
         changes, triggered = compare(before, after), triggered_units(after, fired)
-        separated = separate(changes, self.control, self.data, triggered, writers)
-        if writers and any(writers.had_been_running(change) for change in separated.real):
-            self._look_longer(after, (after.end_ns - before.end_ns) / 1e9)
-            separated = separate(changes, self.control, self.data, triggered, writers)
-        self.observed.background += separated.background
-        return separated.real
+        real, background = separate(changes, self.control, self.data, triggered, writers)
+        if writers and (doubtful := [change for change in real if writers.had_been_running(change)]):
+            seen = self._look_longer(after, (after.end_ns - before.end_ns) / 1e9)
+            by_themselves = separate(doubtful, seen, self.data, triggered, writers).background
+            real = [change for change in real if change not in by_themselves]
+            background += by_themselves
+        self.observed.background += background
+        return real
 
-    def _look_longer(self, before: Snapshot, window_s: float) -> None:
-        """A second control window: a service that wrote meanwhile may be one that writes every few seconds."""
+    def _look_longer(self, before: Snapshot, window_s: float) -> list[Change]:
+        """What moves with nothing run: a service that wrote meanwhile may be one that writes every few seconds. It
+        says nothing of anything else, since what a task left running may do its work in this window."""
         self.machines.context.report(self.machines.cell.name, "a longer control window")
         Event().wait(min(window_s, LONGEST_CONTROL_S))
-        self.control += compare(before, self.snapshot("control-longer", since=before))
+        return compare(before, self.snapshot("control-longer", since=before))
 
     def findings(self, changes: Sequence[Change], runs: Sequence[TaskRun]) -> list[Finding]:
         """A finding for each of ``changes`` (from ``moved``), with the one among ``runs`` that made it where that can
@@ -130,13 +133,25 @@ class Watch:
         return [probe for probe in self.probes if probe.domain in domains]
 
     def outages(
-        self, since_ns: int, until_ns: int, runs: Sequence[TaskRun], domains: Sequence[str]
+        self,
+        since_ns: int,
+        until_ns: int,
+        runs: Sequence[TaskRun],
+        domains: Sequence[str],
+        may_be_cut: Collection[str] = (),
     ) -> tuple[list[Finding], str | None]:
-        """Failures of the probes of ``domains`` in a window, and why it cannot be called clean where it cannot."""
+        """Failures of the probes of ``domains`` in a window, and why it cannot be called clean where it cannot. Those
+        that ``may_be_cut`` have to answer again by its end."""
         probes = self.asked(domains)
-        judged = availability.judge(self.session.samples(since_ns, until_ns), self.probes, (since_ns, until_ns))
+        samples = self.session.samples(since_ns, until_ns)
+        judged = availability.judge(samples, self.probes, (since_ns, until_ns))
         wanted = {probe.id for probe in probes}
-        outages = [outage for outage in judged.outages if outage.probe in wanted]
+        cut = {probe.id for probe in probes if probe.domain in may_be_cut}
+        outages = [
+            outage
+            for outage in judged.outages
+            if outage.probe in wanted and not (outage.probe in cut and availability.is_over(outage, samples))
+        ]
         if judged.stalled and not outages and not self.machines.last_attempt:
             raise Disturbed(f"the harness stalled: {judged.stalled}")
         guilty = reaching(runs, self._host)

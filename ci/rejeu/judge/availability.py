@@ -113,6 +113,13 @@ def findings(
     return found
 
 
+def is_over(outage: Outage, samples: Iterable[Sample]) -> bool:
+    """Whether the probe answered again."""
+    return any(
+        sample.probe == outage.probe and sample.result == "ok" and sample.at_ns >= outage.end_ns for sample in samples
+    )
+
+
 def _failed(sample: Sample) -> bool:
     """The service's failure. A refusal needs a control that answered; a timeout one that answered in time."""
     if sample.result == "ok" or sample.control_ms is None:

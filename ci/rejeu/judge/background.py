@@ -27,6 +27,10 @@ _CONFIGURATION_SUFFIXES = (
 )
 
 
+# What `systemd-run` calls its units.
+_OF_THE_MOMENT = re.compile(r"run-[^/]*\.(service|scope)")
+
+
 class Separated(NamedTuple):
     real: list[Change]
     background: list[Change]
@@ -75,7 +79,13 @@ class Writers:
         return bool(known) and all(write.unit and (write.launched_ns or 0) < self.began_ns for write in known)
 
     def include_the_run(self, change: Change) -> bool:
-        return any(write.unit == "" and (write.launched_ns or 0) >= self.began_ns for write in self._of(change))
+        """Whether a process of the run wrote there: its own, or one that it gave to a unit of the moment."""
+        return any(
+            write.unit is not None
+            and (write.unit == "" or _OF_THE_MOMENT.fullmatch(write.unit))
+            and (write.launched_ns or 0) >= self.began_ns
+            for write in self._of(change)
+        )
 
     def _of(self, change: Change) -> Sequence[Write]:
         if change.facet is not Facet.FILES:
@@ -111,17 +121,22 @@ def _is_below(path: str, places: Sequence[str]) -> bool:
 def separate(
     changes: Sequence[Change],
     control: Sequence[Change] = (),
-    data: Sequence[str] = (),
+    data: Sequence[tuple[str, ...]] = (),
     triggered: Collection[str] = (),
     writers: Writers | None = None,
 ) -> Separated:
-    """``control`` is what moved with nothing run, ``data`` the patterns of services' own files, ``triggered`` the
+    """``control`` is what moved with nothing run, ``data`` the patterns of each domain's own files, ``triggered`` the
     units that a timer started meanwhile, ``writers`` who wrote, where the target's kernel told."""
     stems = {re.split(r"[@.]", unit)[0] for unit in triggered}
     by_others = _by_others(changes, triggered, writers) if writers else set()
-    moving = {_trace(change) for change in control}
-    # What a service makes under ever new names it also removes, and the kernel tells nobody who did that.
-    replaced = {_trace(change) for change in changes if change.kind is Kind.CREATED and change.subject in by_others}
+    # What flaps with nothing run is no better for it.
+    moving = {_trace(change) for change in control if change.kind is not Kind.FLAPPING}
+    # What a service makes under ever new names it also removes, one for one, and the kernel tells nobody who did that.
+    made = [change for change in changes if change.kind is Kind.CREATED and change.subject in by_others]
+    replaced = Counter(map(_trace, made))
+
+    def is_in_data(change: Change) -> bool:
+        return any(covers(change, patterns) for patterns in data)
 
     def is_of_the_run(change: Change) -> bool:
         return writers is not None and writers.include_the_run(change)
@@ -132,12 +147,13 @@ def separate(
         if change.cause is Cause.DEMAND:
             return True
         # What a service keeps is its own business; who may read it is not, nor what somebody else writes there.
-        is_data = change.kind is not Kind.METADATA and covers(change, data) and not is_of_the_run(change)
+        is_data = change.kind is not Kind.METADATA and is_in_data(change) and not is_of_the_run(change)
         if change.facet is Facet.FILES and (is_data or _runs_with(change.subject, stems)):
             return True
         if change.facet is Facet.FILES and change.kind is not Kind.METADATA and change.subject in by_others:
             return True
-        if change.kind is Kind.DELETED and _trace(change) in replaced:
+        if change.kind is Kind.DELETED and replaced[_trace(change)] > 0:
+            replaced[_trace(change)] -= 1
             return True
         # That something moves by itself is no excuse where a task is known to have written too.
         if _trace(change) in moving and not is_of_the_run(change):
@@ -162,10 +178,12 @@ def _by_others(changes: Sequence[Change], triggered: Collection[str], writers: W
 
 def _trace(change: Change) -> tuple[str, str, str]:
     """What two windows have in common when the same thing moves by itself in both. A file that comes and goes has a
-    new number or random name each time."""
+    new number or random name each time, but for configuration. A ruleset that is gone is not one that moved."""
     group = _GROUPS.get(change.kind, str(change.kind))
     subject = change.subject
-    if group == _GROUPS[Kind.DELETED] and change.facet is Facet.FILES:
+    if change.facet is Facet.FIREWALL and not change.diff:
+        group = change.detail
+    if group == _GROUPS[Kind.DELETED] and change.facet is Facet.FILES and not is_configuration(subject):
         directory, _, name = subject.rpartition("/")
         subject = f"{directory}/{numberless(name)}"
     return change.facet, group, subject

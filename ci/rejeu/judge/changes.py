@@ -215,7 +215,7 @@ def _came_back(old: Unit, new: Unit, since_ns: int) -> bool:
     return (
         old.name.endswith(".service")
         and state_of(old) == state_of(new) == UP
-        and old.invocation == new.invocation
+        and (old.invocation, old.sub) == (new.invocation, new.sub)
         and (new.changed_ns or 0) > since_ns
     )
 
@@ -229,17 +229,20 @@ def _life(old: Unit | None, new: Unit | None, jobs: list[Job]) -> tuple[Kind, st
         starts[new.invocation] = min(new.started_ns, starts.get(new.invocation, new.started_ns))
     first_ns = min(starts.values(), default=new.changed_ns if new else None)
     ended_ns = min((job.at_ns for job in jobs if job.verb in ("stop", "end")), default=new.changed_ns if new else None)
+    # What went down and came back was disturbed when it went down.
+    told = [job.at_ns for job in jobs if job.verb != "reload"]
+    disturbed_ns = min(told if first_ns is None else [*told, first_ns], default=None)
 
     state = f"{was} -> {now}"
     if old and new and new.restarts > old.restarts:
-        return Kind.FLAPPING, f"restarted by itself, {new.restarts} times so far", first_ns
+        return Kind.FLAPPING, f"restarted by itself, {new.restarts} times so far", disturbed_ns
     failed_to_start = now == "failed" and (starts or was not in (UP, "failed"))
     if failed_to_start or (now == "activating" and (was == UP or (new and new.sub == "auto-restart"))):
-        return Kind.FLAPPING, state, first_ns
+        return Kind.FLAPPING, state, disturbed_ns
     if was == UP and now != UP:
         return Kind.STOPPED, state, ended_ns
     if was == now and starts:
-        return Kind.RESTARTED, _times(len(starts)), first_ns
+        return Kind.RESTARTED, _times(len(starts)), disturbed_ns
     if was == UP and old and new and 0 not in (old.main_pid, new.main_pid) and old.main_pid != new.main_pid:
         return Kind.RESTARTED, "its main process is another, in the same invocation", None
     if was != now and was != UP:

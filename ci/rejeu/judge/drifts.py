@@ -197,10 +197,17 @@ def verdict(clean: object, damaged: object, now: object) -> Verdict:
 def is_left_by_its_own_task(damage: Damage, runs: Iterable[TaskRun]) -> bool:
     """Whether the task that manages a thing looked at it and said ``ok``: it writes once and never again (``force:
     false``). A declared damage has no such excuse."""
-    return any(_where(run) == damage.where and run.status is TaskStatus.OK for run in runs)
+    return any(run.status is TaskStatus.OK and _managed(damage, run) for run in runs)
 
 
 def is_passed_over(damage: Damage, runs: Iterable[TaskRun]) -> bool:
-    """Whether the task that manages a thing was skipped, or not come to: the condition that it hangs on may be the
-    role's own (it is installed already), or may have gone wrong with what the tag left out."""
-    return damage.derived and all(_where(run) != damage.where or run.status is TaskStatus.SKIPPED for run in runs)
+    """Whether the task that manages a thing, or its item of a loop, was skipped or not come to: the condition that it
+    hangs on may be the role's own (it is installed already), or may have gone wrong with what the tag left out."""
+    looked_at = (TaskStatus.OK, TaskStatus.CHANGED)
+    own = [run for run in runs if _where(run) == damage.where and run.status is not TaskStatus.SKIPPED]
+    return damage.derived and all(run.status in looked_at and not _managed(damage, run) for run in own)
+
+
+def _managed(damage: Damage, run: TaskRun) -> bool:
+    """A loop is one task, of which some items may have been skipped."""
+    return _where(run) == damage.where and any(one.subject == damage.subject for one in managed([run]))

@@ -63,7 +63,7 @@ def measure(
     after: Snapshot,
     runs: Sequence[TaskRun],
     *,
-    data: Sequence[str] = (),
+    data: Sequence[tuple[str, ...]] = (),
 ) -> Measured:
     """The footprint of a converge of which ``runs`` reached the target. ``before`` is a target that holds the domain's
     requirements, ``after`` was taken with the end of ``before`` as its ``since``; ``data`` are the patterns of all

@@ -21,9 +21,9 @@ class Returned(NamedTuple):
     background: list[Change]
 
 
-def judge_return(changes: Sequence[Change], data: Sequence[str]) -> Returned:
+def judge_return(changes: Sequence[Change], data: Sequence[tuple[str, ...]]) -> Returned:
     """``changes`` are those between the target before it went down and the same target up again, with all left out
-    that no two lives share. ``data`` are the patterns of services' own files."""
+    that no two lives share. ``data`` are the patterns of each domain's own files."""
     lasting = [change for change in changes if not f"{change.subject}/".startswith(VOLATILE)]
     real, background = separate(lasting, data=data)
     lost = []

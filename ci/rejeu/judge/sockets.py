@@ -16,7 +16,11 @@ _CHOSEN_BY_THE_KERNEL = 32768
 def compare_sockets(before: Collection[Socket], after: Collection[Socket], disturbed: Set[str]) -> Iterator[Change]:
     """The changes from ``before`` to ``after``; ``disturbed`` are the units whose sockets may have been opened
     again."""
-    moved = {socket for socket in moved_ports(before, after) if socket.protocol.startswith("udp")}
+    moved = {
+        socket
+        for socket in moved_ports(before, after)
+        if socket.protocol.startswith("udp") and socket.unit and socket.unit not in disturbed
+    }
     old, new = (_by_endpoint(socket for socket in side if socket not in moved) for side in (before, after))
     for endpoint in old.keys() | new.keys():
         was, now = old.get(endpoint, []), new.get(endpoint, [])

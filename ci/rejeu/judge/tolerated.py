@@ -66,9 +66,10 @@ BUILT_IN = (
     Toleration(
         "what git remembers of its last look; references, objects and files are not",
         Facet.FILES,
-        ("/**/.git", "/**/.git/{index,FETCH_HEAD}"),
+        ("/**/.git/{index,FETCH_HEAD}",),
         frozenset({Kind.CREATED, Kind.CONTENT, Kind.REWRITTEN, Kind.TOUCHED}),
     ),
+    Toleration("its locks come and go", Facet.FILES, ("/**/.git",), frozenset({Kind.TOUCHED})),
     Toleration("a login session", Facet.UNITS, ("user@*.service", "user-runtime-dir@*.service", "run-user-*.mount")),
 )
 

@@ -318,9 +318,10 @@ def take(
         raise HarnessError(
             f"{target.name}: the observer ended with code {done.code}: {said[-1] if said else 'no message'}"
         )
-    if keep:
-        keep.write_bytes(done.out)
     try:
-        return parse(done.out)
+        snapshot = parse(done.out)
     except HarnessError as error:
         raise HarnessError(f"{target.name}: {error}") from error
+    if keep:
+        keep.write_bytes(done.out)
+    return snapshot

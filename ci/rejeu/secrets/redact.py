@@ -105,6 +105,7 @@ def _encodings(value: str) -> Iterator[tuple[str, bytes]]:
     yield "xml", html.escape(value, quote=False).encode()
     yield "xml", html.escape(value).encode()
     yield "shell", _inside_shell_quotes(value).encode()
+    yield "sql", value.replace("'", "''").encode()  # as YAML has it, too
 
 
 def _inside_shell_quotes(value: str) -> str:
