@@ -282,12 +282,13 @@ def test_reloads_after_the_first_snapshot(reloads: list[Job], details: list[str]
         ("web.service", {"changed_ns": END + 1}, True),
         ("web.service", {"changed_ns": END - 1}, False),  # before: the clock was trimmed a little
         ("dev-sda.device", {"changed_ns": END + 1}, False),
+        ("web.service", {"changed_ns": END + 1, "type": "dbus"}, False),  # by a daemon-reload
         ("web.service", {"changed_ns": END + 1, "sub": "exited"}, False),  # its process has ended, as it may
         ("web.service", {"changed_ns": END + 1, "invocation": "i2", "started_ns": END + 1}, False),  # restarted
     ],
 )
 def test_a_reload_shows_without_its_journal(name: str, changed: dict[str, Any], told: bool) -> None:
-    changes = compare(snapshot(unit(name)), snapshot(unit(name, **changed)))
+    changes = compare(snapshot(unit(name, type=changed.get("type", "simple"))), snapshot(unit(name, **changed)))
     assert (Kind.RELOADED in {change.kind for change in changes}) is told
 
 

@@ -46,6 +46,12 @@ def test_what_services_keep_is_shown_only(path: str) -> None:
     assert judge_return([moved], ()) == ([], [moved])
 
 
+@pytest.mark.parametrize(("kind", "is_lost"), [(Kind.CONTENT, False), (Kind.METADATA, True)])
+def test_what_moved_by_itself_before_is_shown_only(kind: Kind, is_lost: bool) -> None:
+    before = change(Facet.FILES, "/opt/app/state/uptime", Kind.CONTENT)
+    assert bool(judge_return([replace(before, kind=kind)], (), [before]).lost) is is_lost
+
+
 def test_data_is_shown_only() -> None:
     moved = change(Facet.FILES, "/srv/db/base/1", Kind.CONTENT)
     assert judge_return([moved], [("/srv/db/**",)]) == ([], [moved])

@@ -184,12 +184,12 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     try:
         with watch(machines, machines.cell.reaches, observed) as watching:
             booted = watching.snapshot("booted")
-            lost, background = judge_return(different(before, booted), watching.data)
+            lost, background = judge_return(different(before, booted), watching.data, observed.background)
             observed.background += background
             replays.replay(watching, watching.control_window(booted), "replay-after-reboot")
     except Silent as silence:
         data = data_of(machines.context.matrix, machines.cell.reaches)
-        lost, _ = judge_return(different(before, machines.snapshot("booted")), data)
+        lost, _ = judge_return(different(before, machines.snapshot("booted")), data, observed.background)
         # Before, the probes had sockets of their own there.
         lost = [finding for finding in lost if finding.facet is not Facet.SOCKETS]
         ledger.judge(SURVIVES, [_unavailable(machines, silence), *lost])

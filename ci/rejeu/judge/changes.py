@@ -214,6 +214,7 @@ def _came_back(old: Unit, new: Unit, since_ns: int) -> bool:
     """Whether a service left its state and is back in it, as one does that reloads, whatever became of the journal."""
     return (
         old.name.endswith(".service")
+        and old.type != "dbus"  # whoever owns a name on the bus is looked up again when systemd's definitions are
         and state_of(old) == state_of(new) == UP
         and (old.invocation, old.sub) == (new.invocation, new.sub)
         and (new.changed_ns or 0) > since_ns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,13 +21,18 @@ class Returned(NamedTuple):
     background: list[Change]
 
 
-def judge_return(changes: Sequence[Change], data: Sequence[tuple[str, ...]]) -> Returned:
+def judge_return(changes: Sequence[Change], data: Sequence[tuple[str, ...]], moving: Iterable[Change] = ()) -> Returned:
     """``changes`` are those between the target before it went down and the same target up again, with all left out
-    that no two lives share. ``data`` are the patterns of each domain's own files."""
+    that no two lives share. ``data`` are the patterns of each domain's own files, ``moving`` what moved by
+    itself before."""
     lasting = [change for change in changes if not f"{change.subject}/".startswith(VOLATILE)]
     real, background = separate(lasting, data=data)
+    by_itself = {(one.kind, one.subject) for one in moving if one.facet is Facet.FILES}
     lost = []
     for change in real:
+        if change.facet is Facet.FILES and (change.kind, change.subject) in by_itself:
+            background.append(change)
+            continue
         is_kept = change.facet is Facet.FILES and change.subject.startswith(_KEPT_BY_SERVICES)
         if _is_of_the_boot(change) or (is_kept and not is_configuration(change.subject)):
             background.append(change)
