@@ -89,9 +89,7 @@ def idempotence(replays: int, only: str | None, interrupt: Interrupt | None, **s
         replayed = [] if only == Check.HALFWAY else plan.idempotence(matrix, targets, domains)
         cut_off = [] if only == "replay" or not interrupt.wanted else plan.halfway(matrix, targets, domains)
         if not replayed and not cut_off:
-            raise ConfigError(
-                f"--only {only}: no converge is left to cut off; choose a domain, and how to interrupt it"
-            )
+            raise ConfigError(f"--only {only}: no converge is left to cut off: `site` has no half-way cells")
         return [*replayed, *cut_off]
 
     steps = frozenset[Step]() if only == "replay" else frozenset(Step)

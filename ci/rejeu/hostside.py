@@ -28,6 +28,8 @@ from rejeu.static.fit import misfits
 from rejeu.static.rules import RULES, judge
 from rejeu.values import Finding, Kind
 
+# How the images of targets are made.
+IMAGES = Path("ci", "images")
 NO_LEAK_ELSEWHERE = "no secret in what the run wrote beside its cells"
 PLAYBOOKS_UNTOUCHED = "the playbooks stayed as they were"
 HOST_UNTOUCHED = "the host's kernel settings are untouched"
@@ -58,6 +60,10 @@ def refuse_missing(matrix: Matrix, checkout: Path) -> None:
     for name, path in paths.items():
         if not path.exists():
             raise matrix.error(("platform", name), f"nothing is at {path}")
+    if not (directory / "ansible.cfg").exists():
+        raise matrix.error(("platform", "directory"), f"{directory} has no ansible.cfg; an empty one will do")
+    if not (checkout / IMAGES).exists():
+        raise matrix.error(("targets",), f"nothing is at {checkout / IMAGES}; copy it from rejeu's repository")
 
 
 def refuse_misfits(matrix: Matrix, planned: Plan) -> None:

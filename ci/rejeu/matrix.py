@@ -27,8 +27,8 @@ _TAKEN = {"site", "all", "always", "never", "tagged", "untagged"}
 class TargetSpec(Model):
     """A distribution. ``registry`` names its image; ``suite`` lets mmdebstrap make it without a registry."""
 
-    registry: str
-    suite: str
+    registry: str = Field(min_length=1)
+    suite: str = Field(min_length=1)
     distribution: Literal["debian", "ubuntu"]
 
 

@@ -229,7 +229,7 @@ class Session:
 
     def _image(self, engine: Engine, runs: RunFolder, recipe: str, target: str) -> str:
         name = f"{recipe}-{target}"
-        folder = self.checkout / "ci" / "images" / recipe
+        folder = self.checkout / hostside.IMAGES / recipe
         return ensure(engine.client, folder, self.matrix.targets[target], name, runs.path / f"image-{name}.log")
 
 

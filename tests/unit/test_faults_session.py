@@ -51,7 +51,8 @@ def faults(checkout: Path, matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> F
     refusals = dict.fromkeys(matrix.targets, "no registry can be reached")
     monkeypatch.setattr(Session, "_images", lambda *_: ({}, refusals))
     (checkout / "infra").mkdir()
-    for name in ("site.yml", "hosts.yml", "motd.yml"):
+    (checkout / "ci" / "images").mkdir(parents=True, exist_ok=True)
+    for name in ("ansible.cfg", "site.yml", "hosts.yml", "motd.yml"):
         (checkout / "infra" / name).write_text("one\n")
     folder = checkout / "faults"
     folder.mkdir()

@@ -146,11 +146,29 @@ def test_a_path_to_nothing_is_told_with_its_line(
     matrix: Matrix, matrix_text: str, tmp_path: Path, name: str, gone: str
 ) -> None:
     (tmp_path / "infra").mkdir()
-    for file in ("site.yml", "hosts.yml"):
+    (tmp_path / "ci" / "images").mkdir(parents=True)
+    for file in ("site.yml", "hosts.yml", "ansible.cfg"):
         (tmp_path / "infra" / file).touch()
     hostside.refuse_missing(matrix, tmp_path)
     path = tmp_path / "infra" / gone if name != "directory" else tmp_path / gone
     path.rename(tmp_path / "elsewhere")
     number = matrix_text[: matrix_text.index(f"  {name}:")].count("\n") + 1
     with pytest.raises(ConfigError, match=rf"/matrix\.yml:{number}: platform\.{name}: nothing is at {path}"):
+        hostside.refuse_missing(matrix, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("infra/ansible.cfg", r"platform\.directory: .*/infra has no ansible\.cfg"),
+        ("ci/images", "targets: nothing is at"),
+    ],
+)
+def test_what_every_run_needs_beside_them_is_told_too(matrix: Matrix, tmp_path: Path, gone: str, said: str) -> None:
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "ci" / "images").mkdir(parents=True)
+    for file in ("site.yml", "hosts.yml", "ansible.cfg"):
+        (tmp_path / "infra" / file).touch()
+    (tmp_path / gone).rename(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match=said):
         hostside.refuse_missing(matrix, tmp_path)

@@ -33,7 +33,8 @@ def run(checkout: Path, matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> Sess
     """A run over two targets, neither of which can be had."""
     secrets = Secrets(checkout, {}, {}, {}, "minted")
     (checkout / "infra").mkdir()
-    for name in ("site.yml", "hosts.yml"):
+    (checkout / "ci" / "images").mkdir(parents=True, exist_ok=True)
+    for name in ("ansible.cfg", "site.yml", "hosts.yml"):
         (checkout / "infra" / name).touch()
     monkeypatch.setattr(session, "check_encrypted", lambda _: None)
     monkeypatch.setattr(session, "prepare", lambda *_: secrets)

@@ -133,7 +133,7 @@ def environment(project: Project) -> dict[str, str]:
 def plan(project: Project, tags: Sequence[str], *, folder: Path) -> Plan:
     """What each of ``tags`` would select, and what the files have, asked of ansible-core without running anything.
 
-    Raises ConfigError where the playbook does not load, or where no play is for the host.
+    Raises ConfigError where the playbook does not load, or where the inventory or no play has the host.
     """
     answer = folder / "plan.json"
     log = folder / "plan.log"
@@ -149,6 +149,10 @@ def plan(project: Project, tags: Sequence[str], *, folder: Path) -> Plan:
     if code != 0:
         raise ConfigError(_why_it_does_not_load(project, folder, _last_line(log)))
     found = planned.parse(json.loads(answer.read_text()), project.checkout)
+    if project.host not in (hosts := found.groups.get("all", ())):
+        known = ", ".join(hosts) or "none"
+        said = f"no host `{project.host}`, which the matrix's `platform.host` names; there are {known}"
+        raise ConfigError(f"{project.inventory}: {said}")
     if not any(project.host in play.hosts for play in found.plays):
         first = f":{found.plays[0].line}" if found.plays else ""
         raise ConfigError(f"{project.playbook}{first}: no play matches host `{project.host}`: mend its `hosts:`")
