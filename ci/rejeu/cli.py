@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 import click
 from rich.console import Console
 
-from rejeu import declaration, footprints, junit, plan
+from rejeu import declaration, footprints, junit, metrics, plan
 from rejeu import matrix as matrix_file
 from rejeu.context import Options, Step
 from rejeu.errors import ConfigError, RejeuError
@@ -64,6 +65,14 @@ def _interrupt(_context: click.Context, _parameter: click.Parameter, text: str |
         raise click.BadParameter(str(error)) from None
 
 
+def _metrics(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    if path and not path.parent.is_dir():
+        raise click.BadParameter(f"{path.parent} is no folder; make it first")
+    if path and path.suffix != ".prom":
+        raise click.BadParameter(f"{path.name} does not end in .prom, as the node exporter wants it")
+    return path
+
+
 @commands.command(name=Check.IDEMPOTENCE.value)
 @_shared
 @click.option("--replays", type=click.IntRange(min=1), default=1, show_default=True, help="How often to replay.")
@@ -78,6 +87,14 @@ def _interrupt(_context: click.Context, _parameter: click.Parameter, text: str |
     metavar="none|sampled|every:N|all",
     callback=_interrupt,
     help="Where converges are cut off half-way.",
+)
+@click.option(
+    "--metrics",
+    "metrics_path",
+    metavar="FILE.prom",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_metrics,
+    help="Write there when the replay ended and whether it was clean, for Prometheus.",
 )
 def idempotence(replays: int, only: str | None, interrupt: Interrupt | None, **shared: Any) -> None:
     """Converge every domain on every target, replay it, and prove that nothing moved."""
@@ -193,6 +210,7 @@ def _run(
     replays: int,
     steps: frozenset[Step],
     interrupt: Interrupt = SAMPLED,
+    metrics_path: Path | None = None,
 ) -> None:
     console = Console(highlight=False)
     with _told(debug):
@@ -208,6 +226,9 @@ def _run(
         junit.path(checkout, check).unlink(missing_ok=True)
         options = Options(strict=strict, replays=replays, keep=keep, steps=steps, interrupt=interrupt)
         code = Session(checkout, matrix, check, cells, options, require_targets, console).run()
+        # One that was interrupted is no replay: the one before it still is the last.
+        if metrics_path and code in set(ExitCode):
+            metrics.write(metrics_path, metrics.replay(time.time(), clean=code == ExitCode.CLEAN))
     sys.exit(code)
 
 
