@@ -58,6 +58,12 @@ def tags_isolation(session: nox.Session) -> None:
     run_rejeu(session, "tags-isolation")
 
 
+@nox.session(name="restore-drill")
+def restore_drill(session: nox.Session) -> None:
+    """Dump the database on one target, restore it on a fresh one, compare, and say how long that took."""
+    run_rejeu(session, "restore-drill")
+
+
 @nox.session
 def footprint(session: nox.Session) -> None:
     """Compare what the newest run measured each domain to own with what the matrix declares."""

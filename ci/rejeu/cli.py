@@ -120,6 +120,13 @@ def tags_isolation(**shared: Any) -> None:
     _run(Check.ISOLATION, plan.isolation, replays=1, steps=frozenset(Step), **shared)
 
 
+@commands.command(name=Check.RESTORE_DRILL.value)
+@_shared
+def restore_drill(**shared: Any) -> None:
+    """Dump on one target, restore on a fresh one, compare them, and say how long the recovery took."""
+    _run(Check.RESTORE_DRILL, plan.restore_drill, replays=1, steps=frozenset[Step](), **shared)
+
+
 @commands.command()
 @_everywhere
 @click.option(

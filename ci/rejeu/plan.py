@@ -10,6 +10,8 @@ from rejeu.errors import ConfigError
 from rejeu.matrix import Matrix
 
 SITE = "site"
+# The domain whose dumps a restore drill restores.
+BACKUP = "backup"
 
 
 class Check(StrEnum):
@@ -20,6 +22,7 @@ class Check(StrEnum):
     CONVERGE = "converge"
     STATIC = "static"
     FAULTS = "faults"
+    RESTORE_DRILL = "restore-drill"
 
 
 # A converged state of a target: the tags that were run on a bare image, in order. `("site",)` is the whole playbook.
@@ -161,6 +164,15 @@ def isolation(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str]) -> 
             *(Cell(Check.COLD, target, tag, requirements(matrix, tag)) for tag in tags),
         )
     ]
+
+
+def restore_drill(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str]) -> list[Cell]:
+    """A cell for each target: what the domain ``backup`` dumps there is restored on a fresh one."""
+    if BACKUP not in matrix.domains:
+        raise ConfigError(f"the matrix has no domain `{BACKUP}`: there is no dump to restore")
+    if BACKUP not in select(matrix, chosen):
+        raise ConfigError(f"--domain: the drill is about `{BACKUP}`; leave the option out")
+    return [Cell(Check.RESTORE_DRILL, target, BACKUP, requirements(matrix, BACKUP)) for target in targets]
 
 
 def select_targets(matrix: Matrix, chosen: Iterable[str]) -> tuple[str, ...]:

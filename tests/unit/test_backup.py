@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
-import pyrage
+import pyrage  # type: ignore[import-untyped]
 import pytest
 
 FILES = Path(__file__).parents[2] / "infra" / "ansible" / "roles" / "backup_pg_dump" / "files"
@@ -58,7 +59,7 @@ class Host:
         lines = (self.root / "backup.prom").read_text().splitlines()
         return {name: float(value) for name, value in (line.split() for line in lines if not line.startswith("#"))}
 
-    def backup(self, *, wrapper: str = 'exec "$@"', **changes: object) -> subprocess.CompletedProcess[str]:
+    def backup(self, *, wrapper: str = 'exec "$@"', **changes: Any) -> subprocess.CompletedProcess[str]:
         settings = {
             "directory": str(self.directory),
             "metrics": str(self.root / "backup.prom"),
@@ -83,7 +84,7 @@ class Host:
         return subprocess.run(argv, env=environment, input=stdin, capture_output=True, text=True, check=False)
 
     def opened(self, file: Path) -> bytes:
-        return pyrage.decrypt(file.read_bytes(), [self.key])
+        return bytes(pyrage.decrypt(file.read_bytes(), [self.key]))
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ def test_metrics_that_cannot_be_written_do_not_cost_the_dump(host: Host) -> None
         ({"recipients": ["age1notakey"]}, "age does not take these `recipients`"),
     ],
 )
-def test_a_configuration_that_is_wrong_is_told_with_its_file(host: Host, changes: dict[str, object], says: str) -> None:
+def test_a_configuration_that_is_wrong_is_told_with_its_file(host: Host, changes: dict[str, Any], says: str) -> None:
     done = host.backup(**changes)
     assert done.returncode == 2
     assert is_one_line(done, f"{host.root / 'config.json'}: {says}")
@@ -292,12 +293,15 @@ def test_the_offsite_copy_is_a_dump_too(host: Host) -> None:
     for _ in range(3):
         done = host.backup(keep=1, offsite_keep=2)
         assert done.returncode == 0, done.stderr
-    asked = {"env": {**host.environment, "PATH": os.environ["PATH"]}, "check": True, "capture_output": True}
-    restic = ["restic", "--no-cache"]
-    assert len(json.loads(subprocess.run([*restic, "snapshots", "--json"], **asked).stdout)) == 2
+
+    def restic(*argv: str) -> str:
+        environment = {**host.environment, "PATH": os.environ["PATH"]}
+        return subprocess.check_output(["restic", "--no-cache", *argv], env=environment, text=True)
+
+    assert len(json.loads(restic("snapshots", "--json"))) == 2
     (dump,) = host.dumps
     back = host.root / "back"
-    subprocess.run([*restic, "restore", "latest", "--target", str(back)], **asked)
+    restic("restore", "latest", "--target", str(back))
     assert host.opened(back / dump.relative_to("/") / "platform.dump.age") == host.dump.read_bytes()
     host.environment["RESTIC_PASSWORD"] = "wrong"
     done = host.backup()

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rejeu.checks import cold, halfway, idempotence, isolation
+from rejeu.checks import cold, drill, halfway, idempotence, isolation
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines, open_machines
@@ -84,7 +84,7 @@ def _attempt(
         ledger.skip((NO_LEAK,), cold.PROVED)
         return CellResult(cell, tuple(ledger.assertions), notes=(cold.PROVED,))
     # Only what was judged on one target can be looked at afterwards.
-    keep = context.options.keep and cell.check not in (Check.CONVERGE, Check.HALFWAY)
+    keep = context.options.keep and cell.check not in (Check.CONVERGE, Check.HALFWAY, Check.RESTORE_DRILL)
     try:
         with open_machines(context, cell, image, keep=keep, last_attempt=last or keep) as machines:
             folder = machines.folder
@@ -99,6 +99,8 @@ def _attempt(
                     isolation.check(machines, layers.managed(image), planned, ledger, observed)
                 case Check.COLD:
                     cold.check(machines, layers, bare, ledger, observed)
+                case Check.RESTORE_DRILL:
+                    drill.check(machines, ledger, observed)
                 case _:
                     _converge(machines, layers, bare, ledger, observed)
             notes = _notes(machines, observed)
@@ -143,6 +145,8 @@ def _names(context: Context, cell: Cell) -> tuple[str, ...]:
             names = isolation.assertions(context.options.steps)
         case Check.COLD:
             names = cold.ASSERTIONS
+        case Check.RESTORE_DRILL:
+            names = drill.ASSERTIONS
         case _:
             names = (idempotence.CONVERGED,)
     return (*names, NO_LEAK)
