@@ -93,7 +93,9 @@ def lint(session: nox.Session) -> None:
     session.run("yamllint", "--strict", ".")
     roles = {"ANSIBLE_ROLES_PATH": "infra/ansible/roles"}
     session.run("ansible-lint", "--offline", "--profile", "production", "infra/ansible", env=roles)
-    session.run("shellcheck", "scripts/nox", ".ci/run", "ci/rejeu/targets/boot.sh")
+    session.run(
+        "shellcheck", "scripts/nox", "scripts/backup/run", "scripts/restore/run", ".ci/run", "ci/rejeu/targets/boot.sh"
+    )
 
 
 @nox.session
