@@ -71,6 +71,12 @@ def footprint(session: nox.Session) -> None:
 
 
 @nox.session
+def gitops(session: nox.Session) -> None:
+    """Check what Argo CD would deploy: schemas, paths, secrets, versions, exposure."""
+    run_rejeu(session, "gitops")
+
+
+@nox.session
 def faults(session: nox.Session) -> None:
     """Put known faults into the platform's roles, and count which of them are found."""
     run_rejeu(session, "faults")

@@ -21,6 +21,7 @@ from rejeu.errors import ConfigError, RejeuError
 from rejeu.faults import report
 from rejeu.faults.catalogue import FOLDER, load, select
 from rejeu.faults.session import FaultSession
+from rejeu.gitops.command import gitops
 from rejeu.judge.interruption import SAMPLED, Interrupt
 from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check
@@ -189,6 +190,9 @@ def faults(
         session.as_json = as_json
         code = session.run()
     sys.exit(code)
+
+
+commands.add_command(gitops)
 
 
 @contextmanager

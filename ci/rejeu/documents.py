@@ -86,7 +86,7 @@ class Document(Generic[Value]):
 
     def error(self, location: Location, problem: str) -> ConfigError:
         where = ".".join(map(str, location))
-        return ConfigError(f"{self.path}:{_line_of(self.source, location)}: {where}: {problem}")
+        return ConfigError(f"{self.path}:{line_of(self.source, location)}: {where}: {problem}")
 
 
 def load(path: Path, model: type[Value]) -> Document[Value]:
@@ -118,7 +118,7 @@ def load(path: Path, model: type[Value]) -> Document[Value]:
     except ValidationError as error:
         first = error.errors()[0]
         location = (*first["loc"], first["ctx"]["key"]) if first["type"] == "unknown_key" else first["loc"]
-        line = _line_of(source, location)
+        line = line_of(source, location)
         where = ".".join(map(str, location)) or "the file"
         raise ConfigError(f"{path}:{line}: {where}: {_expected(first)}") from None
 
@@ -156,7 +156,7 @@ def _expected(error: Any) -> str:
     return f"{message} (found {_shortly.repr(given)})" if isinstance(given, str | int | float) else message
 
 
-def _line_of(document: Any, location: tuple[str | int, ...]) -> int:
+def line_of(document: Any, location: tuple[str | int, ...]) -> int:
     """The line of the innermost node of ``location`` that the file has (pydantic adds steps of its own)."""
     line = 1
     node: Any = document

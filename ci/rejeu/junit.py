@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from junit_xml import TestCase, TestSuite, to_xml_report_string
@@ -38,6 +38,11 @@ def write(report: Path, results: Iterable[CellResult], values: Mapping[str, str]
         )
         for target, found in by_target.items()
     ]
+    save(report, suites)
+
+
+def save(report: Path, suites: Sequence[TestSuite]) -> None:
+    """Write the whole report, or leave the one that is there."""
     report.parent.mkdir(parents=True, exist_ok=True)
     partial = report.with_suffix(".partial")
     partial.write_text(to_xml_report_string(suites), encoding="utf-8")

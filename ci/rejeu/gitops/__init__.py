@@ -1,0 +1,1 @@
+"""What Argo CD deploys, checked before it does."""

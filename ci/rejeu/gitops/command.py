@@ -1,0 +1,71 @@
+"""`rejeu gitops`: everything that Argo CD would deploy, checked without a cluster."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+from junit_xml import TestCase, TestSuite
+
+from rejeu import junit
+from rejeu.errors import RejeuError
+from rejeu.gitops import reading, schemas
+from rejeu.gitops.manifests import Finding
+from rejeu.gitops.rules import RULES
+from rejeu.results import ExitCode
+
+NAME = "gitops"
+LINT = "the YAML is clean"
+BUILT = "every folder that is deployed can be built"
+SCHEMAS = f"every manifest fits its schema (Kubernetes {schemas.KUBERNETES})"
+
+
+@click.command(name=NAME)
+def gitops() -> None:
+    """Check what Argo CD would deploy: schemas, paths, secrets, versions, exposure."""
+    checkout = Path.cwd().resolve()
+    report = junit.path(checkout, NAME)
+    # Whatever stops this run, an earlier one's verdict must not stand for it.
+    report.unlink(missing_ok=True)
+    try:
+        findings, manifests = check(checkout)
+        junit.save(report, [_suite(findings)])
+    except RejeuError as error:
+        click.echo(f"rejeu: {error}", err=True)
+        sys.exit(error.exit_code)
+    for assertion, found in findings.items():
+        if found:
+            click.echo(f"failed: {assertion}")
+        for finding in found:
+            click.echo(f"    {finding}")
+    count = sum(map(len, findings.values()))
+    click.echo(f"{manifests} manifests, {len(findings)} assertions, {count} findings · {report.relative_to(checkout)}")
+    sys.exit(ExitCode.FINDINGS if count else ExitCode.CLEAN)
+
+
+def check(checkout: Path) -> tuple[dict[str, Sequence[Finding]], int]:
+    """Each assertion with what speaks against it, and how many manifests were looked at."""
+    read = reading.read(checkout)
+    tree = read.tree()
+    findings: dict[str, Sequence[Finding]] = {
+        LINT: reading.lint(checkout),
+        BUILT: read.unbuilt,
+        SCHEMAS: list(schemas.judge(tree)),
+        **{name: list(rule(tree)) for name, rule in RULES.items()},
+    }
+    return {name: sorted(set(found)) for name, found in findings.items()}, len(tree.manifests)
+
+
+def _suite(findings: Mapping[str, Sequence[Finding]]) -> TestSuite:
+    return TestSuite(NAME, [_case(name, found) for name, found in findings.items()], package="rejeu")
+
+
+def _case(name: str, found: Sequence[Finding]) -> TestCase:
+    first = found[0] if found else None
+    case = TestCase(name=name, classname=NAME, file=first.path if first else None, line=first.line if first else None)
+    if first:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        case.add_failure_info(message=f"{first}{more}", output="\n".join(map(str, found)))
+    return case
