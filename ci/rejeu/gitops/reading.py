@@ -75,7 +75,7 @@ def _build(reading: Reading, folder: Path) -> list[Manifest]:
     if not (folder / _KUSTOMIZATION).is_file():
         return _plain(reading, folder)
     written: dict[tuple[str, str], Manifest] = {}
-    for file in _listed(folder):
+    for file in dict.fromkeys(_listed(folder)):
         reading.used.add(_name(reading, file))
         written |= {(manifest.kind, manifest.name): manifest for manifest in _documents(reading, file)}
     return [_rendered(reading, folder, written, document) for document in _kustomize(reading, folder)]
