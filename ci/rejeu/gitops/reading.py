@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from rejeu.errors import ConfigError, HarnessError
@@ -105,7 +106,7 @@ def _documents(reading: Reading, file: Path) -> Iterator[Manifest]:
         reading.unbuilt.append(Finding(_name(reading, file), 1, "not valid YAML, so nothing of it can be deployed"))
         return
     for document in documents:
-        if isinstance(document, dict):
+        if isinstance(document, CommentedMap):
             yield Manifest(_name(reading, file), document, document, document.lc.line + 1)
         elif document is not None:
             reading.unbuilt.append(Finding(_name(reading, file), 1, "holds something that is no manifest"))
