@@ -15,6 +15,7 @@ from pyrage import x25519  # type: ignore[import-untyped]
 from ruamel.yaml import YAML
 
 from rejeu.cli import commands
+from rejeu.gitops import schemas
 from rejeu.secrets import sops
 
 CHECKOUT = Path(__file__).parents[2]
@@ -152,6 +153,14 @@ def test_without_a_root_app_nothing_passes(checkout: Path) -> None:
     result = gitops()
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("rejeu: gitops/bootstrap: no Application there to begin with")
+    assert not (checkout / "reports/gitops.xml").exists()
+
+
+def test_what_goes_wrong_in_the_check_itself_is_no_finding(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schemas, "KUBERNETES", "9.99")
+    result = gitops()
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr.startswith("rejeu: VersionNotSupportedError")
     assert not (checkout / "reports/gitops.xml").exists()
 
 

@@ -35,6 +35,9 @@ def gitops() -> None:
     except RejeuError as error:
         click.echo(f"rejeu: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        click.echo(f"rejeu: {type(error).__name__}: {error}", err=True)
+        sys.exit(ExitCode.HARNESS)
     for assertion, found in findings.items():
         if found:
             click.echo(f"failed: {assertion}")

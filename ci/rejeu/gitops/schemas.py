@@ -27,7 +27,7 @@ def judge(tree: Tree) -> Iterator[Finding]:
 
 
 def _built_in(manifest: Manifest) -> tuple[tuple[Step, ...], str] | None:
-    if None in (manifest.document.get("apiVersion"), manifest.document.get("kind")):
+    if not all(isinstance(manifest.document.get(key), str) for key in ("apiVersion", "kind")):
         return (), "has no apiVersion and kind: it is no manifest"
     try:
         kubernetes_validate.validate(dict(manifest.document), KUBERNETES, strict=True)
