@@ -37,7 +37,7 @@ def check_encrypted(ansible_dir: Path) -> None:
     if not ansible_dir.is_dir():
         raise ConfigError(f"{ansible_dir}: no such directory: correct `platform.directory` in the matrix")
     files = sorted(_visible_files(ansible_dir))
-    encrypted = [file for file in files if _SOPS_FILE.fullmatch(file.name)]
+    encrypted = [file for file in files if is_secret_file(file.name)]
     for file in encrypted:
         check_file(file)
     if encrypted:
@@ -47,11 +47,21 @@ def check_encrypted(ansible_dir: Path) -> None:
             _check_no_literal(file)
 
 
+def is_secret_file(name: str) -> bool:
+    """Whether the file's name says that sops encrypted it. Ansible does not read hidden files."""
+    return _SOPS_FILE.fullmatch(name.rpartition("/")[2]) is not None
+
+
 def check_file(file: Path) -> None:
     """Raises ConfigError unless ``file`` has SOPS metadata with a MAC, and no value wrongly in clear."""
-    read = _dotenv if file.suffix == ".env" else _tree
+    check_content(str(file), file.read_bytes())
+
+
+def check_content(file: str, content: bytes) -> None:
+    """The same of the content of a file that may be no more than a revision."""
+    read = _dotenv if file.endswith(".env") else _tree
     try:
-        leaves = list(read(file))
+        leaves = list(read(content.decode("utf-8")))
     except (YAMLError, UnicodeDecodeError) as error:
         where = f"{file}:{mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else f"{file}"
         raise ConfigError(f"{where}: not a file that sops can read: restore it from Git") from None
@@ -105,9 +115,9 @@ def _belongs_encrypted(keys: Iterable[str], metadata: Mapping[str, str]) -> bool
     return not {"unencrypted_comment_regex", "encrypted_comment_regex"} & set(metadata)
 
 
-def _tree(file: Path) -> Iterator[_Leaf]:
+def _tree(content: str) -> Iterator[_Leaf]:
     # JSON is YAML, so one reader gives the lines of both.
-    root = YAML(typ="safe", pure=True).compose(file.read_text(encoding="utf-8"))
+    root = YAML(typ="safe", pure=True).compose(content)
     if isinstance(root, MappingNode):
         yield from _leaves(root, ())
 
@@ -123,8 +133,8 @@ def _leaves(node: Node, keys: tuple[str, ...]) -> Iterator[_Leaf]:
         yield _Leaf(keys, str(node.value), node.start_mark.line + 1)
 
 
-def _dotenv(file: Path) -> Iterator[_Leaf]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+def _dotenv(content: str) -> Iterator[_Leaf]:
+    for number, line in enumerate(content.splitlines(), start=1):
         name, separator, value = line.partition("=")
         if separator and not name.startswith("#"):
             keys = ("sops", name.removeprefix("sops_")) if name.startswith("sops_") else (name,)

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ KEY_FILE = "SOPS_AGE_KEY_FILE"
 
 Reason = Literal["key", "tampered", "malformed", "unencrypted"]
 
+_NOT_CHANGED = 200
 _CANNOT_DECRYPT_TREE = 25
 _MAC_MISMATCH = 51
 _NO_DATA_KEY = 128
@@ -47,10 +48,10 @@ def search_path(environ: Mapping[str, str]) -> str:
     return f"{binary().parent}{os.pathsep}{environ.get('PATH', os.defpath)}"
 
 
-def encrypt(document: Mapping[str, object], recipient: str, home: Path) -> bytes:
-    """A SOPS file (YAML) that holds ``document``, encrypted to one age recipient."""
+def encrypt(document: Mapping[str, object], recipients: str, home: Path) -> bytes:
+    """A SOPS file (YAML) that holds ``document``, encrypted to age recipients (joined by commas)."""
     types = ["--input-type", "yaml", "--output-type", "yaml"]
-    command = ["encrypt", "--filename-override", "secrets.sops.yml", *types, "--age", recipient]
+    command = ["encrypt", "--filename-override", "secrets.sops.yml", *types, "--age", recipients]
     # JSON is YAML: no writer of ours has to get the quoting right.
     done = _run(command, {}, home, json.dumps(document).encode())
     if done.returncode:
@@ -69,6 +70,36 @@ def decrypt(file: Path, key: Mapping[str, str], home: Path, remedy: str) -> dict
         raise _diagnosis(file, key, done, remedy)
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def rotate(file: Path, added: Iterable[str], removed: Iterable[str], key: Mapping[str, str], home: Path) -> bytes:
+    """``file`` under a new data key, for other age recipients. What is there stays as it is."""
+    flags = [["--add-age", ",".join(added)], ["--rm-age", ",".join(removed)]]
+    given = [word for flag in flags if flag[1] for word in flag]
+    done = _run(["rotate", *given, str(file)], key, home, b"")
+    if done.returncode:
+        raise _diagnosis(file, key, done, "restore it from Git")
+    return done.stdout
+
+
+def put(file: Path, name: str, value: str, key: Mapping[str, str], home: Path) -> None:
+    """Set one value of ``file``, in place: for a copy that nobody else reads."""
+    # By stdin: every user of the machine may see arguments.
+    done = _run(["set", "--value-stdin", str(file), json.dumps([name])], key, home, json.dumps(value).encode())
+    if done.returncode:
+        raise _diagnosis(file, key, done, "restore it from Git")
+
+
+def edit(file: Path, key: Mapping[str, str], environ: Mapping[str, str], clear: Path) -> bool:
+    """Open ``file`` in the user's editor, and say whether it was changed, in place: for a copy as well.
+
+    ``clear`` is where the clear text is while the editor is open. Raises ConfigError where sops gave up.
+    """
+    command = [str(binary()), "--config", os.devnull, "edit", str(file)]
+    code = subprocess.run(command, env={**environ, **key, "TMPDIR": str(clear)}, check=False).returncode
+    if code not in (0, _NOT_CHANGED):
+        raise ConfigError(f"sops edit ended with exit code {code}: nothing was changed")
+    return code == 0
 
 
 def _run(arguments: list[str], key: Mapping[str, str], home: Path, stdin: bytes) -> subprocess.CompletedProcess[bytes]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +15,9 @@ from pyrage import x25519  # type: ignore[import-untyped]
 from ruamel.yaml import YAML
 
 from rejeu.errors import ConfigError
-from rejeu.secrets import sops
+from rejeu.secrets import identity, sops, writing
 from rejeu.secrets.mint import SecretSpec, fits, mint
 from rejeu.secrets.preflight import LITERAL, check_decrypted, check_file
-
-_IDENTITY = re.compile(r"AGE-SECRET-KEY-[0-9A-Z-]+")
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ def _minted(state: Path, specs: Sequence[SecretSpec], group: str, environ: Mappi
         identity = x25519.Identity.generate()
         # In this order a crash leaves no file that the key does not open.
         file.unlink(missing_ok=True)
-        _write_private(key_file, f"{identity}\n".encode())
+        writing.write(key_file, f"{identity}\n".encode())
         _publish(inventory, group, file, sops.encrypt(values, str(identity.to_public()), state))
     return _secrets(inventory, file, values, specs, key, "minted", environ)
 
@@ -153,32 +149,30 @@ def _secrets(
     origin: Literal["minted", "committed"],
     environ: Mapping[str, str],
 ) -> Secrets:
-    values = dict(_flat(document))
-    encrypted = dict(_flat(YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))))
-    public = {spec.name for spec in specs if spec.kind.is_public}
-    hidden = {
-        name: value
-        for name, value in values.items()
-        if name not in public and encrypted.get(name, LITERAL).startswith(LITERAL)
-    }
+    values = dict(flat(document))
     return Secrets(
         inventory=inventory,
         env={"PATH": sops.search_path(environ), **key},
         values=values,
-        confidential=hidden | _identities(key),
+        confidential=hidden(file, values, specs)
+        | {f"age identity {number}": one for number, one in enumerate(identity.texts(key), start=1)},
         origin=origin,
     )
 
 
-def _identities(key: Mapping[str, str]) -> dict[str, str]:
-    texts = [key[sops.KEY]] if sops.KEY in key else []
-    if sops.KEY_FILE in key:
-        texts.append(Path(key[sops.KEY_FILE]).read_text(encoding="utf-8", errors="replace"))
-    found = [identity for text in texts for identity in _IDENTITY.findall(text)]
-    return {f"age identity {number}": identity for number, identity in enumerate(found, start=1)}
+def hidden(file: Path, values: Mapping[str, str], specs: Sequence[SecretSpec]) -> dict[str, str]:
+    """Those of the decrypted ``values`` of ``file`` that it does not show itself, public keys left out."""
+    encrypted = dict(flat(YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))))
+    public = {spec.name for spec in specs if spec.kind.is_public}
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in public and encrypted.get(name, LITERAL).startswith(LITERAL)
+    }
 
 
-def _flat(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def flat(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Every value of a document by its keys, joined by dots."""
     if isinstance(node, Mapping):
         items = [(str(key), value) for key, value in node.items()]
     elif isinstance(node, list):
@@ -187,7 +181,7 @@ def _flat(node: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, str(node)
         return
     for key, value in items:
-        yield from _flat(value, f"{name}.{key}" if name else key)
+        yield from flat(value, f"{name}.{key}" if name else key)
 
 
 def _publish(inventory: Path, group: str, file: Path, content: bytes) -> None:
@@ -196,13 +190,5 @@ def _publish(inventory: Path, group: str, file: Path, content: bytes) -> None:
     for stale in set(inventory.rglob("*.sops.*")) - {file}:
         stale.unlink()
     # A directory without any inventory file makes Ansible warn that it cannot be parsed.
-    _write_private(inventory / "hosts.yml", f"all:\n  children:\n    {group}: {{}}\n".encode())
-    _write_private(file, content)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write ``path`` for its owner alone, whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-    Path(temporary).replace(path)
+    writing.write(inventory / "hosts.yml", f"all:\n  children:\n    {group}: {{}}\n".encode())
+    writing.write(file, content)
