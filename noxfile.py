@@ -83,6 +83,12 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def secrets(session: nox.Session) -> None:
+    """Make, renew, check and edit the secrets of production: `-- init|rotate|check|edit`."""
+    run_rejeu(session, "secrets")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run rejeu's own tests, those on real targets included."""
     install(session, "tests")

@@ -26,6 +26,7 @@ from rejeu.judge.interruption import SAMPLED, Interrupt
 from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check
 from rejeu.results import ExitCode
+from rejeu.secrets import commands as secret_commands
 from rejeu.session import Session
 
 
@@ -204,6 +205,9 @@ def _told(debug: bool) -> Iterator[None]:
         _fail(f"rejeu: {error}", error.exit_code, debug)
     except Exception as error:
         _fail(f"rejeu: {type(error).__name__}: {error} (--debug shows where)", ExitCode.HARNESS, debug)
+
+
+secret_commands.register(commands, _everywhere, _told)
 
 
 def _run(

@@ -56,7 +56,10 @@ class MintedSecret(Model):
 
 
 class SecretsSpec(Model):
+    """``mint`` are the names that the roles need, in production (whose file is ``production``) as on test targets."""
+
     committed: str
+    production: str | None = None
     mint: dict[str, MintedSecret]
 
 

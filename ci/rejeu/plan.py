@@ -22,6 +22,7 @@ class Check(StrEnum):
     CONVERGE = "converge"
     STATIC = "static"
     FAULTS = "faults"
+    SECRETS = "secrets"
     RESTORE_DRILL = "restore-drill"
 
 

@@ -56,6 +56,26 @@ def mint(specs: Sequence[SecretSpec]) -> dict[str, str]:
     return {spec.name: (values | derived)[spec.name] for spec in specs}
 
 
+def missing(specs: Sequence[SecretSpec], values: Mapping[str, str]) -> dict[str, str]:
+    """A fresh value for each declared name that ``values`` lack; a public key goes with the private one that is there.
+
+    A private key whose public one is there is somebody else's, and stays with them.
+    """
+    elsewhere = {spec.of for spec in specs if spec.of and values.get(spec.name) and not values.get(spec.of)}
+    lacking = [spec for spec in specs if not values.get(spec.name) and spec.name not in elsewhere]
+    fresh = mint(_with_private(specs, lacking))
+    return {
+        spec.name: public_key(values[spec.of]) if spec.of is not None and values.get(spec.of) else fresh[spec.name]
+        for spec in lacking
+    }
+
+
+def renewed(specs: Sequence[SecretSpec], values: Mapping[str, str]) -> dict[str, str]:
+    """A fresh value in the place of each declared one, but for public keys whose private ones are somebody else's."""
+    ours = [spec for spec in specs if values.get(spec.name) and (spec.of is None or values.get(spec.of))]
+    return mint(ours)
+
+
 def fits(specs: Sequence[SecretSpec], values: Mapping[str, str]) -> bool:
     """Whether ``values`` could be of ``mint(specs)``: exactly these names, these kinds, keys that match."""
     try:
@@ -83,6 +103,11 @@ def _check(specs: Sequence[SecretSpec]) -> None:
             raise ConfigError(
                 f"secret `{spec.name}`: no wireguard_private_key `{spec.of}` is declared: name one in `of`"
             )
+
+
+def _with_private(specs: Sequence[SecretSpec], wanted: Sequence[SecretSpec]) -> list[SecretSpec]:
+    names = {spec.name for spec in wanted} | {spec.of for spec in wanted}
+    return [spec for spec in specs if spec.name in names]
 
 
 def _random(kind: SecretKind) -> str:
