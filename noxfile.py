@@ -65,6 +65,12 @@ def restore_drill(session: nox.Session) -> None:
 
 
 @nox.session
+def exposure(session: nox.Session) -> None:
+    """Try every port from outside and from the VPN, and prove that only the declared ones are reached."""
+    run_rejeu(session, "exposure")
+
+
+@nox.session
 def footprint(session: nox.Session) -> None:
     """Compare what the newest run measured each domain to own with what the matrix declares."""
     run_rejeu(session, "footprint")

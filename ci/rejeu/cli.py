@@ -129,6 +129,13 @@ def restore_drill(**shared: Any) -> None:
     _run(Check.RESTORE_DRILL, plan.restore_drill, replays=1, steps=frozenset[Step](), **shared)
 
 
+@commands.command(name=Check.EXPOSURE.value)
+@_shared
+def exposure(**shared: Any) -> None:
+    """Try every port from outside and from the VPN, and prove that only the declared ones are reached."""
+    _run(Check.EXPOSURE, plan.exposure, replays=1, steps=frozenset(Step), **shared)
+
+
 @commands.command()
 @_everywhere
 @click.option(

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack
 
 from rejeu import host, plan
 from rejeu.ansible.planned import Plan
-from rejeu.checks import cold, halfway, idempotence, isolation
+from rejeu.checks import cold, exposure, halfway, idempotence, isolation
 from rejeu.checks.cells import NO_LEAK
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
@@ -68,12 +68,11 @@ def refuse_missing(matrix: Matrix, checkout: Path) -> None:
 
 def refuse_misfits(matrix: Matrix, planned: Plan) -> None:
     """Raises ConfigError where the matrix speaks of what the playbook, or rejeu, does not have."""
-    cells = [*_cells(matrix, Check.IDEMPOTENCE), *_cells(matrix, Check.ISOLATION)]
+    checks = (Check.IDEMPOTENCE, Check.ISOLATION, Check.EXPOSURE)
+    cells = [cell for check in checks for cell in _cells(matrix, check)]
     names = [cell.name for cell in cells]
     names += [Cell.making(target, state).name for target, state in awaited(cells)]
-    names += [
-        Cell(check, host.NAME, kind).name for check in (Check.IDEMPOTENCE, Check.ISOLATION) for kind in _kinds(check)
-    ]
+    names += [Cell(check, host.NAME, kind).name for check in checks for kind in _kinds(check)]
     assertions = {
         *(
             name
@@ -84,6 +83,7 @@ def refuse_misfits(matrix: Matrix, planned: Plan) -> None:
         *halfway.ASSERTIONS,
         *isolation.ASSERTIONS,
         *cold.ASSERTIONS,
+        *exposure.ASSERTIONS,
         *(name for kind in _KINDS_OF_IDEMPOTENCE.values() for name in kind),
         NO_LEAK,
     }
@@ -175,6 +175,8 @@ def _cells(matrix: Matrix, check: Check) -> list[Cell]:
             return [*plan.idempotence(matrix, targets, ()), *plan.halfway(matrix, targets, ())]
         case Check.ISOLATION:
             return plan.isolation(matrix, targets, ())
+        case Check.EXPOSURE:
+            return plan.exposure(matrix, targets, ()) if matrix.exposure else []
         case _:
             return []
 

@@ -75,6 +75,48 @@ class Tunnel(Model):
     preshared_key: str
 
 
+class Port(Model):
+    """A port that is meant to be reached. One that ``speaks`` is also asked in its service's own protocol, PostgreSQL
+    as ``user`` in ``database``."""
+
+    protocol: Literal["tcp", "udp"]
+    port: int = Field(ge=1, le=65535)
+    speaks: Literal["ssh", "postgresql", "wireguard"] | None = None
+    user: str = "postgres"
+    database: str = "postgres"
+
+    @model_validator(mode="after")
+    def _speaks_over_its_protocol(self) -> Self:
+        if self.speaks and (self.speaks == "wireguard") != (self.protocol == "udp"):
+            raise ValueError("ssh and postgresql are spoken over tcp, wireguard over udp")
+        return self
+
+
+class Exposure(Model):
+    """What is reached from where. From ``public`` and ``vpn`` everything else has to be dropped; what is public may be
+    reached from inside the VPN too. From the ``target`` itself, over loopback, nothing is forbidden."""
+
+    public: tuple[Port, ...]
+    vpn: tuple[Port, ...] = ()
+    target: tuple[Port, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_a_control(self) -> Self:
+        if not any(port.protocol == "tcp" for port in self.public):
+            raise ValueError(
+                "`public` needs a tcp port: its answers are what proves that the others' silence means something"
+            )
+        return self
+
+    def declared(self, vantage: Vantage) -> tuple[Port, ...]:
+        """What has to be reached from there."""
+        return {Vantage.PUBLIC: self.public, Vantage.VPN: self.vpn, Vantage.TARGET: self.target}[vantage]
+
+    def allowed(self, vantage: Vantage) -> tuple[Port, ...]:
+        """What may be reached from there."""
+        return (*self.public, *self.vpn) if vantage is Vantage.VPN else self.declared(vantage)
+
+
 class ProbeSpec(Model):
     """A question put to a service, and where it is asked from."""
 
@@ -186,6 +228,7 @@ class Matrix(Model):
     platform: Platform
     secrets: SecretsSpec
     tunnel: Tunnel | None = None
+    exposure: Exposure | None = None
     always: tuple[str, ...] = Field(default=(), description="names of read-only tasks that carry `always`")
     domains: dict[Name, Domain] = Field(min_length=1)
     shared: tuple[str, ...] = Field(default=(), description="subjects that several domains may write, as globs")
@@ -204,6 +247,12 @@ class Matrix(Model):
             for family in domain.families:
                 members[family] = (*members.get(family, ()), name)
         return members
+
+    @property
+    def declared_exposure(self) -> Exposure:
+        if self.exposure is None:
+            raise ConfigError("the matrix declares no `exposure`: say there which ports are reached, and from where")
+        return self.exposure
 
     @property
     def tags(self) -> dict[str, tuple[str, ...]]:
@@ -246,6 +295,12 @@ def _inconsistencies(matrix: Matrix) -> Iterator[tuple[Location, str]]:
         yield ("domains", cycle[0], "requires"), f"a cycle: {' -> '.join(cycle)}"
     if matrix.tunnel and matrix.tunnel.domain not in matrix.domains:
         yield ("tunnel", "domain"), f"no domain `{matrix.tunnel.domain}`; there are {known}"
+    if matrix.exposure and not matrix.tunnel:
+        if matrix.exposure.vpn:
+            yield ("exposure", "vpn"), "what is reached from the `vpn` needs the matrix's `tunnel`"
+        for position, port in enumerate(matrix.exposure.public):
+            if port.speaks == "wireguard":
+                yield ("exposure", "public", position, "speaks"), "wireguard needs the matrix's `tunnel`"
     for name, secret in matrix.secrets.mint.items():
         if secret.of is not None and secret.of not in matrix.secrets.mint:
             yield ("secrets", "mint", name, "of"), f"no secret `{secret.of}` is declared"

@@ -18,6 +18,7 @@ class Check(StrEnum):
     IDEMPOTENCE = "idempotence"
     ISOLATION = "tags-isolation"
     COLD = "cold"
+    EXPOSURE = "exposure"
     HALFWAY = "half-way"
     CONVERGE = "converge"
     STATIC = "static"
@@ -174,6 +175,14 @@ def restore_drill(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str])
     if BACKUP not in select(matrix, chosen):
         raise ConfigError(f"--domain: the drill is about `{BACKUP}`; leave the option out")
     return [Cell(Check.RESTORE_DRILL, target, BACKUP, requirements(matrix, BACKUP)) for target in targets]
+
+
+def exposure(matrix: Matrix, targets: Sequence[str], chosen: Iterable[str]) -> list[Cell]:
+    """A cell for each target, of the whole site: what may be reached is no single domain's affair."""
+    for name in sorted(set(chosen) - {SITE}):
+        raise ConfigError(f"--domain {name}: exposure is judged of the whole site; leave it out")
+    matrix.declared_exposure  # noqa: B018 - without one there is nothing to judge
+    return [Cell(Check.EXPOSURE, target, SITE, (SITE,)) for target in targets]
 
 
 def select_targets(matrix: Matrix, chosen: Iterable[str]) -> tuple[str, ...]:

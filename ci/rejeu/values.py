@@ -55,6 +55,8 @@ class Kind(StrEnum):
     OVERLAP = "overlap"
     WAIVER = "waiver"
     STATIC = "static"
+    EXPOSED = "exposed"
+    UNREACHABLE = "unreachable"
 
 
 GRAVITY: dict[Kind, Gravity] = {

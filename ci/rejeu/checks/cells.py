@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rejeu.checks import cold, drill, halfway, idempotence, isolation
+from rejeu.checks import cold, drill, exposure, halfway, idempotence, isolation
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines, open_machines
@@ -101,6 +101,8 @@ def _attempt(
                     cold.check(machines, layers, bare, ledger, observed)
                 case Check.RESTORE_DRILL:
                     drill.check(machines, ledger, observed)
+                case Check.EXPOSURE:
+                    exposure.check(machines, ledger, observed)
                 case _:
                     _converge(machines, layers, bare, ledger, observed)
             notes = _notes(machines, observed)
@@ -147,6 +149,8 @@ def _names(context: Context, cell: Cell) -> tuple[str, ...]:
             names = cold.ASSERTIONS
         case Check.RESTORE_DRILL:
             names = drill.ASSERTIONS
+        case Check.EXPOSURE:
+            names = exposure.assertions(context.matrix)
         case _:
             names = (idempotence.CONVERGED,)
     return (*names, NO_LEAK)

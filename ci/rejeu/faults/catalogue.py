@@ -47,6 +47,7 @@ class FaultClass(StrEnum):
     EMPTY_RUN = "empty-run"
     LEAK = "secret-leaked"
     FOOTPRINT = "footprint"
+    EXPOSED = "exposed"
 
 
 class Replacement(Model):
@@ -107,7 +108,7 @@ class Fault(Model):
     summary: str = Field(min_length=1)
     extended: bool = False
     domain: Name
-    check: Literal["idempotence", "half-way", "tags-isolation", "static"]
+    check: Literal["idempotence", "half-way", "tags-isolation", "exposure", "static"]
     steps: tuple[Step, ...] = ()
     settled: bool = False
     overlay: tuple[Edit, ...] = Field(min_length=1)
@@ -136,6 +137,8 @@ def load(folder: Path, matrix: Matrix) -> list[Document[Fault]]:
             raise document.error(("id",), f"is `{fault.id}`, and its file is {document.path.name}")
         if fault.domain not in matrix.tags:
             raise document.error(("domain",), f"no domain `{fault.domain}`; there are {', '.join(matrix.tags)}")
+        if fault.check == "exposure" and matrix.exposure is None:
+            raise document.error(("check",), "the matrix declares no `exposure`")
     return faults
 
 

@@ -51,7 +51,7 @@ def _state(matrix: Matrix, check: Check, domain: str) -> State:
     match check:
         case Check.STATIC:
             return ()
-        case Check.ISOLATION:
+        case Check.ISOLATION | Check.EXPOSURE:
             return (SITE,)
         case _:
             return (*requirements(matrix, domain), domain)
