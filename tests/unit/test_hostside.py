@@ -9,12 +9,13 @@ import pytest
 
 from rejeu import hostside, plan
 from rejeu.ansible.planned import Plan, Play, Source
+from rejeu.checks import exposure
 from rejeu.errors import ConfigError
 from rejeu.judge.waivers import Waived
-from rejeu.matrix import Matrix, Waiver
+from rejeu.matrix import Exposure, Matrix, Port, Waiver
 from rejeu.plan import Check
 from rejeu.results import Assertion, CellResult, Status
-from rejeu.values import Finding, Kind, Task
+from rejeu.values import Finding, Kind, Task, Vantage
 
 TODAY = date(2027, 1, 31)
 UNCHANGED = "state unchanged"
@@ -111,6 +112,14 @@ def fitting(matrix: Matrix) -> Plan:
 )
 def test_a_waiver_may_be_about_any_cell_and_assertion(matrix: Matrix, narrowed: dict[str, str]) -> None:
     hostside.refuse_misfits(with_waivers(matrix, waiver(**narrowed)), fitting(matrix))
+
+
+def test_a_waiver_may_be_about_what_is_exposed(matrix: Matrix) -> None:
+    declared = matrix.model_copy(update={"exposure": Exposure(public=(Port(protocol="tcp", port=22),))})
+    about = waiver(cell="exposure.debian-12.site", assertion=exposure.PORTS[Vantage.PUBLIC, "tcp"])
+    hostside.refuse_misfits(with_waivers(declared, about), fitting(declared))
+    with pytest.raises(ConfigError, match=r"waivers\.0\.cell: no \w+ is named"):
+        hostside.refuse_misfits(with_waivers(matrix, about), fitting(matrix))
 
 
 @pytest.mark.parametrize("narrowed", [{"cell": "idempotence.debian-12.bse"}, {"assertion": "state is unchanged"}])
