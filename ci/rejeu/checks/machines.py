@@ -19,17 +19,13 @@ from rejeu.observe.snapshot import Snapshot, take
 from rejeu.plan import Cell, Check, tags_of
 from rejeu.processes import check_interrupted
 from rejeu.secrets import public_key
-from rejeu.targets.container import NEIGHBOUR, ContainerTarget, SystemdTarget
+from rejeu.targets.container import NEIGHBOUR, SYSTEMD, ContainerTarget, SystemdTarget
 from rejeu.targets.engine import Network
 from rejeu.targets.target import Target
 from rejeu.values import TaskRun, Vantage
 
 # How long a service may take to show that it does not stay up (it starts, Ansible says ok, and it dies).
 SETTLE_S = 1.0
-
-# The engine turns IPv6 off in a container whose network has none, and the neighbour cannot turn it on itself. Not for
-# other checks: what it then says on the link by itself, a quiet target would hear.
-_NEIGHBOUR_WITH_IPV6 = {"sysctls": {"net.ipv6.conf.all.disable_ipv6": "0"}}
 
 
 @dataclass(frozen=True)
@@ -168,9 +164,9 @@ def open_machines(context: Context, cell: Cell, image: str, *, keep: bool, last_
             network=network,
             address=network.neighbour_address,
             hostname="neighbour",
-            privileges=NEIGHBOUR,
+            # Only where its network has to be set up too: see checks/exposure.py.
+            privileges=SYSTEMD if cell.check is Check.EXPOSURE else NEIGHBOUR,
             command=["sleep", "infinity"],
-            options=_NEIGHBOUR_WITH_IPV6 if cell.check is Check.EXPOSURE else None,
         )
         try:
             neighbour.start()

@@ -104,7 +104,7 @@ def _exposure(view: View, ports: Sequence[int], seen: Mapping[str, str], listene
 def _unreachable(view: View) -> list[Finding]:
     missed: dict[int, list[str]] = {}
     for scan in view.scans:
-        if scan.address in view.due and _answers(scan):
+        if _answers(scan):
             states = view.states(scan)
             for port in sorted(view.declared):
                 if not _is_reached(view, scan.address, port, states):
