@@ -7,11 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from rejeu import plan
 from rejeu.checks import exposure
 from rejeu.checks.idempotence import CONVERGED
+from rejeu.cli import commands
 from rejeu.errors import ConfigError
+from rejeu.faults.catalogue import load as load_faults
+from rejeu.faults.trial import of_fault
 from rejeu.judge.exposure import (
     Judged,
     Peer,
@@ -300,6 +304,9 @@ def test_a_cell_concludes_what_its_matrix_declares(declared: Matrix) -> None:
     public = [exposure.PORTS[Vantage.PUBLIC, protocol] for protocol in ("tcp", "udp")]
     inside = [exposure.PORTS[Vantage.VPN, protocol] for protocol in ("tcp", "udp")]
     assert exposure.assertions(declared) == (CONVERGED, *public, *inside, exposure.SSH)
+    outside = declared.declared_exposure.model_copy(update={"vpn": ()})
+    no_tunnel = declared.model_copy(update={"exposure": outside, "tunnel": None})
+    assert exposure.assertions(no_tunnel) == (CONVERGED, *public, exposure.SSH)
     ours = load(Path(__file__).parents[2] / "ci" / "matrix.yml")
     assert exposure.assertions(ours) == exposure.ASSERTIONS
 
@@ -386,3 +393,26 @@ def test_the_vpn_is_entered_by_a_tunnel(checkout: Path, matrix_text: str, remove
     (checkout / "ci" / "matrix.yml").write_text(without + EXPOSURE.replace(removed, ""))
     with pytest.raises(ConfigError, match=said):
         load(checkout / "ci" / "matrix.yml")
+
+
+def test_the_command_lists_a_cell_a_target(checkout: Path, matrix_text: str) -> None:
+    (checkout / "ci" / "matrix.yml").write_text(matrix_text + EXPOSURE)
+    result = CliRunner().invoke(commands, ["exposure", "--list"])
+    assert result.stdout.splitlines() == [f"exposure.{target}.site  from site" for target in ("debian-12", "debian-13")]
+
+
+def test_the_command_without_a_declaration_is_wrong_usage(checkout: Path) -> None:
+    result = CliRunner().invoke(commands, ["exposure", "--list"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("rejeu: the matrix declares no `exposure`: say there which ports are reached")
+
+
+def test_a_fault_of_exposure_needs_the_declaration_too(checkout: Path, matrix: Matrix, declared: Matrix) -> None:
+    fault = (Path(__file__).parents[1] / "faults" / "postgresql-open-to-the-world.yml").read_text()
+    folder = checkout / "faults"
+    folder.mkdir()
+    (folder / "postgresql-open-to-the-world.yml").write_text(fault)
+    (loaded,) = load_faults(folder, declared)
+    assert of_fault(declared, loaded.value, "debian-12").starts_from == ("site",)
+    with pytest.raises(ConfigError, match=r":5: check: the matrix declares no `exposure`"):
+        load_faults(folder, matrix)

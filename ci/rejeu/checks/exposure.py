@@ -58,7 +58,7 @@ def assertions(matrix: Matrix) -> tuple[str, ...]:
     """What a cell must conclude."""
     exposure = matrix.declared_exposure
     spoken = {_SPOKEN[port.speaks] for where in OUTSIDE for port in exposure.declared(where) if port.speaks}
-    ports = [name for (vantage, _), name in PORTS.items() if exposure.declared(vantage)]
+    ports = [name for (vantage, _), name in PORTS.items() if vantage is Vantage.PUBLIC or matrix.tunnel]
     wanted = {CONVERGED, *ports, *spoken, *([OWN] if exposure.target else [])}
     return tuple(name for name in ASSERTIONS if name in wanted)
 
@@ -122,7 +122,7 @@ class _Exposure:
         with witnessing(self.machines.target, listen, sources) as witness:
             self.told["witness"] = {"tcp": witness.tcp, "udp": witness.udp, "listens": witness.listens}
             self._look_from_the_public_network()
-            if self.tunnel and self.exposure.vpn:
+            if self.tunnel:
                 self._look_from_the_vpn(self.tunnel)
         self.arrivals = witness.arrivals
 
@@ -188,7 +188,7 @@ class _Exposure:
             scans = [one for one in self.scans if one.vantage is Vantage.TARGET]
             yield OWN, judge.judge_own(scans, self._ports(Vantage.TARGET))
         for (vantage, protocol), name in PORTS.items():
-            if self.exposure.declared(vantage):
+            if self.addresses[vantage]:
                 yield name, judge.judge(self._view(vantage, protocol), self._listeners(protocol))
         spoken: dict[str, list[Judged]] = {}
         for vantage in OUTSIDE:
