@@ -45,7 +45,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--target", "targets", multiple=True, help="Only this target; may be repeated."),
         click.option("--domain", "domains", multiple=True, help="Only this domain or family; may be repeated."),
         click.option("--strict", is_flag=True, help="Warnings fail too."),
-        click.option("--require-targets", is_flag=True, help="A target that cannot be had fails the run."),
+        click.option("--require-targets", is_flag=True, help="What cannot be had fails the run."),
         click.option("--keep", is_flag=True, help="Leave the containers, and say how to enter them."),
         click.option("--list", "listing", is_flag=True, help="Say which cells would run, and stop."),
     ]

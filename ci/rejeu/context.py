@@ -48,7 +48,8 @@ class Options:
 class Context:
     """``images`` maps a target to its bare image; ``peer_image`` is the neighbours'. ``awaited`` are the states that
     cells of this run or a later one start from. ``key`` digests what may not be stored: it lives as long as the run.
-    On ``today`` it is judged whether waivers have expired."""
+    On ``today`` it is judged whether waivers have expired. ``left_out`` are domains that cannot be had here, with the
+    reasons: ``matrix`` is without them."""
 
     matrix: Matrix
     project: Project
@@ -58,6 +59,7 @@ class Context:
     runs: RunFolder
     options: Options
     awaited: frozenset[tuple[str, State]] = frozenset()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     report: Report = lambda _cell, _phase: None
     today: date = field(default_factory=date.today)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)

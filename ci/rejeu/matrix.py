@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 from rejeu import documents
 from rejeu.documents import Location, Model
 from rejeu.errors import ConfigError
+from rejeu.needs import Artifact, Privileges
 from rejeu.values import Kind, Vantage
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]*$")]
@@ -221,6 +222,8 @@ class Domain(Model):
     config: dict[str, tuple[Glob, ...]] = Field(
         default={}, description="unit to the files that it reads when it starts or reloads, beside those its unit names"
     )
+    artifact: Artifact | None = None
+    privileges: Privileges = Privileges()
 
 
 class Matrix(Model):
@@ -258,6 +261,11 @@ class Matrix(Model):
     def tags(self) -> dict[str, tuple[str, ...]]:
         """Every documented tag, with the domains that it selects."""
         return {**{name: (name,) for name in self.domains}, **self.families}
+
+    def without(self, names: Collection[str]) -> Matrix:
+        """The same, less some domains; none of the others requires one of these."""
+        domains = {name: domain for name, domain in self.domains.items() if name not in names}
+        return self.model_copy(update={"domains": domains})
 
 
 def load(path: Path) -> Matrix:

@@ -16,7 +16,7 @@ from typing import Any
 from platformdirs import user_cache_path
 from rich.console import Console
 
-from rejeu import footprints, host, hostside, junit, schedule
+from rejeu import artifacts, footprints, host, hostside, junit, schedule
 from rejeu.ansible.planned import Plan
 from rejeu.ansible.playbook import Project, plan
 from rejeu.checks.cells import converge_layer, run_cell
@@ -36,6 +36,7 @@ from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 
 JUDGED = "judged"
+HAD = "what it installs can be had"
 
 
 class Stopped(BaseException):
@@ -59,6 +60,7 @@ class Session:
     console: Console
     results: list[CellResult] = field(default_factory=list)
     today: date = field(default_factory=date.today)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> int:
@@ -79,6 +81,7 @@ class Session:
         specs = [
             SecretSpec(name, SecretKind(minted.kind), minted.of) for name, minted in self.matrix.secrets.mint.items()
         ]
+        self.left_out = artifacts.left_out(self.matrix, os.environ)
         secrets = prepare(self.checkout, specs, platform.group, Path(self.matrix.secrets.committed), os.environ)
         project = Project(
             checkout=self.checkout,
@@ -87,6 +90,7 @@ class Session:
             inventory=directory / platform.inventory,
             host=platform.host,
             secrets=secrets,
+            skip_tags=tuple(self.left_out),
         )
         runs = RunFolder.create(self.checkout)
         planned = plan(project, list(self.matrix.tags), folder=runs.path)
@@ -134,12 +138,15 @@ class Session:
         workers: int,
     ) -> None:
         self._prepare(project, runs)
+        possible = list(self._possible_here(runs, progress))
+        if not possible:
+            return
         images, refusals = self._images(engine, runs, progress)
-        for cell in self.cells:
+        for cell in possible:
             if cell.target in refusals:
                 skipped = Assertion.skipped("the target can be had", refusals[cell.target])
                 self._conclude(CellResult(cell, (skipped,)), runs, progress)
-        cells = [cell for cell in self.cells if cell.target in images]
+        cells = [cell for cell in possible if cell.target in images]
         if not cells:
             return
         context = self._context(engine, project, runs, images, progress)
@@ -152,7 +159,7 @@ class Session:
             if job.cell is None:
                 result = converge_layer(context, layers, job.target, job.state)
             else:
-                result = self._run_cell(context, layers, planned, job.cell, leave)
+                result = self._run_cell(context, layers, planned.without(self.left_out), job.cell, leave)
             self._conclude(result, runs, progress)
 
         def abort() -> None:
@@ -165,6 +172,16 @@ class Session:
         jobs = schedule.jobs(cells, stands, cells_leave_states=self._cells_leave_states)
         schedule.run(jobs, work, workers, abort)
         self._conclude(hostside.playbooks(self.check, layers), runs, progress)
+
+    def _possible_here(self, runs: RunFolder, progress: Progress) -> Iterator[Cell]:
+        """The cells of which nothing is left out; the others are skipped with the reason. The site is not one of
+        these: it is judged without what cannot be had, and says so."""
+        for cell in self.cells:
+            domains = self.matrix.tags.get(cell.subject, ())
+            if reason := next((self.left_out[name] for name in domains if name in self.left_out), None):
+                self._conclude(CellResult(cell, (Assertion.skipped(HAD, reason),)), runs, progress)
+            else:
+                yield cell
 
     def _prepare(self, project: Project, runs: RunFolder) -> None:
         """What has to be right before the first target is made."""
@@ -182,7 +199,7 @@ class Session:
         self, engine: Engine, project: Project, runs: RunFolder, images: Mapping[str, str], progress: Progress
     ) -> Context:
         return Context(
-            matrix=self.matrix,
+            matrix=self.matrix.without(self.left_out),
             project=project,
             engine=engine,
             images=images,
@@ -191,6 +208,7 @@ class Session:
             runs=runs,
             options=self.options,
             awaited=awaited(self._possible(images)),
+            left_out=self.left_out,
             report=progress.report,
             today=self.today,
         )
@@ -214,7 +232,8 @@ class Session:
         """The cells whose starting states are kept: those of any run, or of this one alone where it is to be quick."""
         if not self.options.steps:
             return self.cells
-        return [*idempotence(self.matrix, list(images), ()), *isolation(self.matrix, list(images), ())]
+        matrix = self.matrix.without(self.left_out)
+        return [*idempotence(matrix, list(images), ()), *isolation(matrix, list(images), ())]
 
     def _conclude(self, result: CellResult, runs: RunFolder, progress: Progress) -> None:
         with self._lock:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,10 @@ class Plan:
     roles: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+
+    def without(self, tags: Collection[str]) -> Plan:
+        """The tasks that are left where these tags are skipped."""
+        return replace(self, tasks=tuple(task for task in self.tasks if task.tags.isdisjoint(tags)))
 
 
 def parse(document: Any, checkout: Path) -> Plan:

@@ -32,7 +32,7 @@ _CALLBACKS = Path(__file__).parent / "callback"
 
 @dataclass(frozen=True)
 class Project:
-    """Where the playbooks are. Every path is absolute."""
+    """Where the playbooks are. Every path is absolute. ``skip_tags`` are left out of every run of them."""
 
     checkout: Path
     directory: Path
@@ -40,6 +40,7 @@ class Project:
     inventory: Path
     host: str
     secrets: Secrets
+    skip_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ def run(
     argv = [*_command(project), "-i", str(connection)]
     if tags:
         argv += ["--tags", ",".join(tags)]
-    if skip_tags:
-        argv += ["--skip-tags", ",".join(skip_tags)]
+    if skipped := (*project.skip_tags, *skip_tags):
+        argv += ["--skip-tags", ",".join(skipped)]
     if check:
         argv += ["--check", "--diff"]
     follow = _Follower(events_path, project.checkout, on_task)

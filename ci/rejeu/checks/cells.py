@@ -17,7 +17,7 @@ from rejeu.errors import RejeuError
 from rejeu.evidence import judge_secrets
 from rejeu.judge.selection import judge_success
 from rejeu.judge.waivers import accepting
-from rejeu.plan import Cell, Check, State
+from rejeu.plan import SITE, Cell, Check, State
 from rejeu.processes import Interrupted, check_interrupted
 from rejeu.results import CellResult
 from rejeu.values import PlannedTask
@@ -170,6 +170,8 @@ def _is_proved(context: Context, layers: Layers, cell: Cell) -> bool:
 
 def _notes(machines: Machines, observed: Observed) -> tuple[str, ...]:
     notes = [f"facet {facet} is not observed: {why}" for facet, why in sorted(observed.missing.items())]
+    if SITE in machines.cell.reaches:
+        notes += [f"left out of the site: {why}" for why in machines.context.left_out.values()]
     if observed.unapplied:
         notes.append(f"kernel settings that are declared and cannot be had here: {', '.join(observed.unapplied)}")
     notes += observed.notes

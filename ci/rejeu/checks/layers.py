@@ -114,7 +114,7 @@ def _content(project: Project) -> str:
     told = [str(path.relative_to(project.checkout)) for path in (project.playbook, project.inventory)]
     installed = [version(package) for package in ("rejeu", "ansible", "ansible-core")]
     trees = (_tree(project.directory), _tree(project.secrets.inventory))
-    return digest(str(_FORMAT), *trees, project.host, *told, *installed)
+    return digest(str(_FORMAT), *trees, project.host, *told, *installed, *project.skip_tags)
 
 
 def _tree(folder: Path) -> bytes:

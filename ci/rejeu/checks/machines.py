@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from threading import Event
 
@@ -13,10 +15,11 @@ from rejeu.ansible.playbook import PlaybookRun, Steps, connection_inventory, run
 from rejeu.context import Context
 from rejeu.evidence import COMPRESSED
 from rejeu.judge.attribution import reaching
-from rejeu.matrix import ProbeSpec, Tunnel
+from rejeu.matrix import Matrix, ProbeSpec, Tunnel
+from rejeu.needs import Privileges
 from rejeu.observe.probes import Probe
 from rejeu.observe.snapshot import Snapshot, take
-from rejeu.plan import Cell, Check, tags_of
+from rejeu.plan import Cell, Check, standing, tags_of
 from rejeu.processes import check_interrupted
 from rejeu.secrets import public_key
 from rejeu.targets.container import NEIGHBOUR, SYSTEMD, ContainerTarget, SystemdTarget
@@ -87,7 +90,13 @@ class Machines:
         """A new target made from the same image, in place of this one and with its name and address: what two lives
         differ in is not where they were lived. It is removed at the end."""
         self.target.stop()
-        target = SystemdTarget(self.context.engine, self.image, name=self.target.name, network=self.network)
+        target = SystemdTarget(
+            self.context.engine,
+            self.image,
+            name=self.target.name,
+            network=self.network,
+            privileges=self.target.privileges,
+        )
         try:
             target.start()
             yield replace(self, target=target)
@@ -156,7 +165,8 @@ def open_machines(context: Context, cell: Cell, image: str, *, keep: bool, last_
     name = f"rejeu-{context.engine.run}-{folder.name}"
     context.report(cell.name, "start")
     with context.engine.network(name, keep=keep) as network:
-        target = SystemdTarget(context.engine, image, name=name, network=network)
+        privileges = privileges_for(context.matrix, cell)
+        target = SystemdTarget(context.engine, image, name=name, network=network, privileges=privileges)
         neighbour = ContainerTarget(
             context.engine,
             context.peer_image,
@@ -181,6 +191,11 @@ def open_machines(context: Context, cell: Cell, image: str, *, keep: bool, last_
             if not keep:
                 target.stop()
                 neighbour.stop()
+
+
+def privileges_for(matrix: Matrix, cell: Cell) -> Privileges:
+    """What every target is given, and what the domains ask for that stand on this one before its cell ends."""
+    return reduce(or_, (matrix.domains[name].privileges for name in standing(matrix, cell.reaches)), SYSTEMD)
 
 
 def connection_plugin() -> str:

@@ -1,6 +1,19 @@
 #!/bin/sh
-# The first thing a target runs: it makes the machine quiet, then becomes systemd.
+# The first thing a target runs: it makes the machine quiet, then becomes systemd. Its arguments say what its domains
+# need beyond that: `nesting`, and settings of the host's kernel as NAME=VALUE.
 set -eu
+
+if [ "${1-}" = nesting ]; then
+    shift
+    # Where system paths are unconfined, /proc/sys came writable, and hardening would reach the host's kernel.
+    mount --bind /proc/sys /proc/sys
+    mount -o remount,bind,ro /proc/sys
+    # Containers within see the mounts that are made later.
+    mount --make-rshared /
+    while read -r _ where type _; do
+        if [ "$type" = cgroup ]; then mount -o remount,bind,rw "$where"; fi
+    done </proc/mounts
+fi
 
 # Docker leaves /proc/sys read-only. The network part belongs to this container alone, so roles may write it; the
 # rest is the host's and stays read-only.
@@ -11,6 +24,14 @@ mount -o remount,bind,rw /proc/sys/net
 if [ "$(stat --file-system --format=%T /sys/fs/cgroup)" = cgroup2fs ]; then
     mount -o remount,rw /sys/fs/cgroup
 fi
+
+# A service that insists on a setting of the host's kernel finds it in a file of this container.
+mkdir -p /run/rejeu/kernel
+for setting in "$@"; do
+    name=${setting%%=*}
+    echo "${setting#*=}" >"/run/rejeu/kernel/$name"
+    mount --bind "/run/rejeu/kernel/$name" "/proc/sys/$(echo "$name" | tr . /)"
+done
 
 # A persistent timer whose stamp is old fires at once in a target made from a commit.
 for stamp in /var/lib/systemd/timers/stamp-*; do

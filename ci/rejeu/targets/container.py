@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
 from rejeu.errors import HarnessError, UnavailableError
+from rejeu.needs import Privileges
 from rejeu.processes import check_interrupted
 from rejeu.targets.engine import Engine, Network, removing
 from rejeu.targets.streams import ExecStream
@@ -30,26 +30,13 @@ _STOP_DEADLINE_S = 100
 _KILLED = 137
 
 
-@dataclass(frozen=True)
-class Privileges:
-    """All that a container is given beyond Docker's default."""
-
-    capabilities: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    unconfined: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        parts = [f"+{capability}" for capability in self.capabilities]
-        parts += self.devices
-        parts += [f"{profile} unconfined" for profile in self.unconfined]
-        return ", ".join(parts) or "none"
-
-
 # systemd mounts and sets up namespaces for its services: SYS_ADMIN, system calls that the default seccomp profile
 # refuses, and mounts that Docker's AppArmor profile refuses. nftables and WireGuard need NET_ADMIN, and WireGuard in
 # user space its tunnel device.
-SYSTEMD = Privileges(("SYS_ADMIN", "NET_ADMIN"), ("/dev/net/tun",), ("seccomp", "apparmor"))
-NEIGHBOUR = Privileges(("NET_ADMIN",), ("/dev/net/tun",))
+SYSTEMD = Privileges(
+    capabilities=("SYS_ADMIN", "NET_ADMIN"), devices=("/dev/net/tun",), unconfined=("seccomp", "apparmor")
+)
+NEIGHBOUR = Privileges(capabilities=("NET_ADMIN",), devices=("/dev/net/tun",))
 
 
 class ContainerTarget(DockerContainer):
@@ -79,6 +66,7 @@ class ContainerTarget(DockerContainer):
             hostname=hostname,
             labels=dict(engine.labels),
             cap_add=list(privileges.capabilities),
+            cap_drop=list(privileges.dropped),
             devices=[f"{device}:{device}:rwm" for device in privileges.devices],
             security_opt=[f"{profile}=unconfined" for profile in privileges.unconfined],
             network=network.name,
@@ -130,7 +118,9 @@ class ContainerTarget(DockerContainer):
 class SystemdTarget(ContainerTarget):
     """A target as roles expect a server to be: booted, quiet, and stopped as a server is."""
 
-    def __init__(self, engine: Engine, image: str, *, name: str, network: Network) -> None:
+    def __init__(
+        self, engine: Engine, image: str, *, name: str, network: Network, privileges: Privileges = SYSTEMD
+    ) -> None:
         super().__init__(
             engine,
             image,
@@ -138,8 +128,8 @@ class SystemdTarget(ContainerTarget):
             network=network,
             address=network.target_address,
             hostname=HOSTNAME,
-            privileges=SYSTEMD,
-            command=["/bin/sh", "-c", _BOOT],
+            privileges=privileges,
+            command=["/bin/sh", "-c", _BOOT, "boot", *boot_arguments(privileges)],
             options={"cgroupns": "private", "stop_signal": "SIGRTMIN+3"},
         )
         self.with_tmpfs_mount("/run", "exec,mode=755")
@@ -208,6 +198,12 @@ class SystemdTarget(ContainerTarget):
         container.reload()
         if container.status != "running":
             raise HarnessError(f"{self.name}: systemd ended: {_last(container.logs()) or 'without a word'}")
+
+
+def boot_arguments(privileges: Privileges) -> list[str]:
+    """What boot.sh has to do for them."""
+    shown = [f"{name}={value}" for name, value in privileges.shown.items()]
+    return [*(["nesting"] if privileges.nesting else []), *shown]
 
 
 def _last(output: bytes) -> str:
