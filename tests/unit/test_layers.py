@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -65,6 +66,10 @@ def test_another_state_image_or_target_has_another_name(project: Project) -> Non
         tag(project, state=("vpn", "base")),
     }
     assert len(names) == 5
+
+
+def test_a_site_without_a_domain_is_another_state(project: Project) -> None:
+    assert tag(replace(project, skip_tags=("vpn",)), state=("site",)) != tag(project, state=("site",))
 
 
 def changed_task(project: Project) -> None:

@@ -169,6 +169,15 @@ def test_a_run_of_one_tag(project: Project) -> None:
     assert "--tags alone,unheard" in run.log.read_text().splitlines()[0]
 
 
+def test_what_a_project_leaves_out_is_left_out_of_every_run(project: Project) -> None:
+    """The validation of a role's arguments too, which is tagged `always`: a role that cannot be run is not asked."""
+    without = replace(project, skip_tags=("written",))
+    run = playbook.run(without, connection=local(project), folder=project.checkout, label="whole", skip_tags=["alone"])
+    assert run.code == 0, run.log.read_text()
+    assert "--skip-tags written,alone" in run.log.read_text().splitlines()[0]
+    assert [one.task.name for one in run.events.runs] == ["Look around"]
+
+
 def test_a_run_that_fails_gives_its_code(project: Project) -> None:
     project.playbook.write_text("- hosts: platform\n  tasks: [{fail: }]\n  gather_facts: false\n")
     run = playbook.run(project, connection=local(project), folder=project.checkout, label="converge")

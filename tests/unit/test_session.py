@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +19,14 @@ from rich.console import Console
 
 from rejeu import plan, session
 from rejeu.ansible.planned import Plan, Play, Source
+from rejeu.ansible.playbook import Project
+from rejeu.checks import cells
+from rejeu.checks.observation import Observed
 from rejeu.context import Options
 from rejeu.errors import ConfigError
 from rejeu.matrix import Matrix, Waiver
-from rejeu.plan import Check
+from rejeu.needs import Artifact
+from rejeu.plan import Cell, Check
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import Secrets
 from rejeu.session import Session
@@ -42,9 +47,9 @@ def run(checkout: Path, matrix: Matrix, monkeypatch: pytest.MonkeyPatch) -> Sess
     monkeypatch.setattr(session, "connect", lambda *_, **__: nullcontext())
     refusals = dict.fromkeys(matrix.targets, "no registry can be reached")
     monkeypatch.setattr(Session, "_images", lambda *_: ({}, refusals))
-    cells = plan.idempotence(matrix, list(matrix.targets), ["base"])
+    base = plan.idempotence(matrix, list(matrix.targets), ["base"])
     console = Console(file=io.StringIO(), width=60)
-    return Session(checkout, matrix, Check.IDEMPOTENCE, cells, Options(), False, console)
+    return Session(checkout, matrix, Check.IDEMPOTENCE, base, Options(), False, console)
 
 
 def fitting(matrix: Matrix) -> Plan:
@@ -163,6 +168,91 @@ def test_a_waived_finding_is_shown_and_fails_nothing(
 def recorded(run: Session) -> list[dict[str, Any]]:
     (path,) = (run.checkout / ".rejeu" / "runs").glob("*/cells.jsonl")
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+# A domain that installs what cannot be had here.
+
+NOWHERE = Artifact(directory="REJEU_NO_RELEASE", url="http://127.0.0.1:1/releases")  # nobody listens on port 1
+
+
+@pytest.fixture
+def needy(run: Session, matrix: Matrix) -> Session:
+    """All cells of a run in which ``vpn`` cannot be installed; ``postgresql`` requires it."""
+    vpn = matrix.domains["vpn"].model_copy(update={"artifact": NOWHERE})
+    run.matrix = matrix.model_copy(update={"domains": {**matrix.domains, "vpn": vpn}})
+    run.cells = plan.idempotence(run.matrix, ["debian-12"], ())
+    return run
+
+
+def test_its_cells_are_skipped_with_the_reason_and_no_other(needy: Session) -> None:
+    assert needy.run() == 3
+    by_name = {result.cell.subject: result.assertions[0] for result in needy.results if result.cell.target != "host"}
+    assert {one.status for one in by_name.values()} == {Status.SKIPPED}
+    left_out = {subject for subject, one in by_name.items() if one.name == "what it installs can be had"}
+    assert left_out == {"vpn", "postgresql"}
+    assert by_name["site"].name == "the target can be had", "the site is judged, without them"
+    assert by_name["postgresql"].reason.startswith(
+        "postgresql requires vpn: vpn cannot be installed: http://127.0.0.1:1"
+    )
+    assert "skipped: debian-12: vpn cannot be installed: http://127.0.0.1:1/releases cannot be reached" in printed(
+        needy
+    )
+
+
+def test_a_family_that_it_belongs_to_is_skipped_too(needy: Session) -> None:
+    needy.cells = plan.isolation(needy.matrix, ["debian-12"], ["network"])
+    needy.run()
+    assert {result.assertions[0].name for result in needy.results if result.cell.subject == "network"} == {
+        "what it installs can be had"
+    }
+
+
+def test_no_image_is_made_where_nothing_can_be_judged(needy: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "_images", lambda *_: pytest.fail("an image was made"))
+    needy.cells = plan.idempotence(needy.matrix, ["debian-12"], ["vpn"])
+    assert needy.run() == 3
+
+
+def test_with_its_directory_nothing_is_left_out(
+    needy: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(NOWHERE.directory, str(tmp_path))
+    needy.run()
+    assert needy.left_out == {}
+
+
+def test_the_playbooks_are_run_and_judged_without_it(needy: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    projects: list[Project] = []
+
+    def planned(project: Project, *_: object, **__: object) -> Plan:
+        projects.append(project)
+        return fitting(needy.matrix)
+
+    monkeypatch.setattr(session, "plan", planned)
+    needy.run()
+    assert projects[0].skip_tags == ("vpn", "postgresql")
+    monkeypatch.setattr(Session, "_image", lambda *_: "peer")
+    nobody: Any = None
+    progress: Any = SimpleNamespace(report=None)
+    context = needy._context(nobody, projects[0], nobody, {"debian-12": "bare"}, progress)
+    assert list(context.matrix.domains) == ["base", "firewall"]
+    assert context.awaited == {("debian-12", ("base",)), ("debian-12", ("site",))}
+    assert list(context.left_out) == ["vpn", "postgresql"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (Cell(Check.IDEMPOTENCE, "debian-12", "site"), True),
+        (Cell(Check.ISOLATION, "debian-12", "base", ("site",)), True),
+        (Cell(Check.IDEMPOTENCE, "debian-12", "firewall", ("base",)), False),
+    ],
+)
+def test_a_site_says_what_it_is_without(cell: Cell, told: bool) -> None:
+    context = SimpleNamespace(left_out={"vpn": "vpn cannot be installed: no route"}, options=Options())
+    machines: Any = SimpleNamespace(cell=cell, context=context)
+    note = "left out of the site: vpn cannot be installed: no route"
+    assert (note in cells._notes(machines, Observed())) is told
 
 
 def interrupt(number: int) -> None:

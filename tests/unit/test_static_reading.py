@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import rejeu
 from rejeu.ansible import playbook
 from rejeu.ansible.planned import Plan, Source
 from rejeu.ansible.playbook import Project
-from rejeu.matrix import load
+from rejeu.artifacts import left_out
+from rejeu.judge.selection import judge_plan
+from rejeu.matrix import Matrix, load
 from rejeu.secrets import Secrets
 from rejeu.static import rules
 
@@ -189,15 +192,35 @@ def test_a_play_knows_its_hosts_and_its_place(plan: Plan) -> None:
     assert [(play.name, play.line, play.hosts) for play in plan.plays] == [("Site", 1, ("node",)), ("Nobody", 17, ())]
 
 
-def test_the_projects_own_playbook_is_clean(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Matrix, Plan]:
+    """The project's own matrix, and what its playbook would do."""
     directory = ROOT / "infra" / "ansible"
     matrix = load(ROOT / "ci" / "matrix.yml")
     inventory = directory / matrix.platform.inventory
-    own = project(ROOT, directory, inventory, matrix.platform.group, tmp_path)
-    found = planned(
-        Project(own.checkout, directory, directory / matrix.platform.playbook, inventory, "node", own.secrets),
-        tuple(matrix.tags),
-    )
+    found = project(ROOT, directory, inventory, matrix.platform.group, tmp_path_factory.mktemp("secrets"))
+    return matrix, planned(replace(found, playbook=directory / matrix.platform.playbook), tuple(matrix.tags))
+
+
+def test_the_projects_own_playbook_is_clean(own: tuple[Matrix, Plan]) -> None:
+    matrix, found = own
     assert len(found.sources) > 50
     for rule in rules.RULES.values():
         assert rules.judge(rule, found, matrix, matrix.platform.host) == []
+
+
+def test_the_projects_own_tags_select_their_roles(own: tuple[Matrix, Plan]) -> None:
+    matrix, found = own
+    for tag in matrix.tags:
+        assert judge_plan(matrix, tag, found.tasks) == []
+
+
+def test_the_projects_own_tags_do_so_where_a_domain_is_left_out(own: tuple[Matrix, Plan]) -> None:
+    matrix, found = own
+    names = left_out(matrix, {}, lambda _: "no route")
+    assert "k3s" in names
+    less = matrix.without(names)
+    assert "orchestration" not in less.tags
+    for tag in less.tags:
+        assert judge_plan(less, tag, found.without(names).tasks) == []
+    assert judge_plan(less, "base", found.tasks) != [], "its tasks have tags that nobody documents any more"
