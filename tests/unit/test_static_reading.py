@@ -12,7 +12,6 @@ import rejeu
 from rejeu.ansible import playbook
 from rejeu.ansible.planned import Plan, Source
 from rejeu.ansible.playbook import Project
-from rejeu.artifacts import left_out
 from rejeu.judge.selection import judge_plan
 from rejeu.matrix import Matrix, load
 from rejeu.secrets import Secrets
@@ -213,14 +212,3 @@ def test_the_projects_own_tags_select_their_roles(own: tuple[Matrix, Plan]) -> N
     matrix, found = own
     for tag in matrix.tags:
         assert judge_plan(matrix, tag, found.tasks) == []
-
-
-def test_the_projects_own_tags_do_so_where_a_domain_is_left_out(own: tuple[Matrix, Plan]) -> None:
-    matrix, found = own
-    names = left_out(matrix, {}, lambda _: "no route")
-    assert "k3s" in names
-    less = matrix.without(names)
-    assert "orchestration" not in less.tags
-    for tag in less.tags:
-        assert judge_plan(less, tag, found.without(names).tasks) == []
-    assert judge_plan(less, "base", found.tasks) != [], "its tasks have tags that nobody documents any more"
