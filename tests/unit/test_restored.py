@@ -57,10 +57,12 @@ def test_what_had_to_be_refused_and_was_not_is_named() -> None:
 
 
 def test_the_recovery_time_is_all_that_an_operator_waits_for() -> None:
-    recovery = Recovery(converge_s=40.0, copy_s=0.25, restore_s=2.5, dump_bytes=1024, rows=3)
+    recovery = Recovery(
+        converge_s=40.0, copy_s=0.25, restore_s=2.5, dump_bytes=1_500_000, database_bytes=100_000_000, rows=3
+    )
     assert recovery.total_s == 42.75
     assert str(recovery).startswith("recovery time: 42.8 s (converged in 40.0 s, ")
-    assert str(recovery).endswith("restored in 2.5 s; 3 rows from 1024 bytes of dump)")
+    assert str(recovery).endswith("restored in 2.5 s; 3 rows, 100 MB of databases from 1.5 MB of dump)")
 
 
 def with_backups(matrix: Matrix) -> Matrix:

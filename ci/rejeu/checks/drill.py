@@ -33,7 +33,7 @@ _CONFIG = "/etc/platform-backup/config.json"
 _REFUSAL = 3
 _OWNER = "postgres"
 
-# Values that a dump has to carry, of many types, and a database whose name has to be quoted.
+# Values that a dump has to carry, of many types, and a database whose name has to be quoted. About 100 MB of them.
 _FILL = """
 SET log_min_duration_statement = -1;
 CREATE ROLE drill_reader;
@@ -51,7 +51,7 @@ CREATE TABLE items (
 INSERT INTO items (name, made, price, weight, payload, tags, extra)
 SELECT 'item ' || n, timestamptz '2026-01-01 UTC' + n * interval '1 minute', n / 7.0, sqrt(n), sha256(n::text::bytea),
        ARRAY[n::text, NULL, ''], jsonb_build_object('n', n, 'half', n / 2.0)
-  FROM generate_series(1, 20000) n;
+  FROM generate_series(1, 400000) n;
 CREATE TABLE notes (item bigint REFERENCES items, note text);
 INSERT INTO notes VALUES (1, NULL), (2, ''), (3, E'tab\\tline\\nback\\\\slash'), (4, 'élève ☃ "quoted" ''so''');
 CREATE INDEX ON items (made);
@@ -133,7 +133,15 @@ def _recover(
         return
     restored = _contents(fresh.target)
     ledger.judge(SAME, judge_restored(dumped, restored))
-    recovery = Recovery(converged - began, copied - converged, ended - started, len(dump.archive), rows(restored))
+    size = int(_ask(fresh.target, _psql("postgres"), b"SELECT sum(pg_database_size(oid)) FROM pg_database"))
+    recovery = Recovery(
+        converge_s=converged - began,
+        copy_s=copied - converged,
+        restore_s=ended - started,
+        dump_bytes=len(dump.archive),
+        database_bytes=size,
+        rows=rows(restored),
+    )
     (fresh.folder / "recovery.json").write_text(json.dumps({**asdict(recovery), "total_s": recovery.total_s}) + "\n")
     observed.note(str(recovery))
 

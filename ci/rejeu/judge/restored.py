@@ -29,6 +29,7 @@ class Recovery:
     copy_s: float
     restore_s: float
     dump_bytes: int
+    database_bytes: int
     rows: int
 
     @property
@@ -38,8 +39,8 @@ class Recovery:
     def __str__(self) -> str:
         return (
             f"recovery time: {self.total_s:.1f} s (converged in {self.converge_s:.1f} s, dump copied in"
-            f" {self.copy_s:.1f} s, restored in {self.restore_s:.1f} s; {self.rows} rows from"
-            f" {self.dump_bytes} bytes of dump)"
+            f" {self.copy_s:.1f} s, restored in {self.restore_s:.1f} s; {self.rows} rows,"
+            f" {self.database_bytes / 1e6:.0f} MB of databases from {self.dump_bytes / 1e6:.1f} MB of dump)"
         )
 
 
