@@ -10,7 +10,7 @@ from rejeu.checks.machines import Machines, open_machines
 from rejeu.checks.observation import Observed
 from rejeu.errors import HarnessError
 from rejeu.judge.bisection import Step, name_tasks
-from rejeu.judge.changes import compare
+from rejeu.judge.changes import compare, undoing
 from rejeu.observe.snapshot import take
 from rejeu.processes import Interrupted
 from rejeu.values import Facet, Finding, TaskRun, TaskStatus
@@ -77,7 +77,7 @@ def _named(machines: Machines, observed: Observed, findings: Sequence[Finding], 
         nonlocal before
         if run.status is not TaskStatus.SKIPPED:
             after = take(machines.target, key, before.end_ns // 1000, facets)
-            steps.append((run, compare(before, after)))
+            steps.append(Step(run, compare(before, after), undoing(before, after)))
             before = after
         return True
 

@@ -24,6 +24,16 @@ def compare(before: Snapshot, after: Snapshot) -> list[Change]:
     if before.boot == after.boot and before.end and after.begin and before.end.jumped_ns(after.begin):
         jumped_s = before.end.jumped_ns(after.begin) / 1e9
         raise HarnessError(f"the target's clock was set by {jumped_s:+.1f} s between two snapshots; run again")
+    return _changes(before, after)
+
+
+def undoing(before: Snapshot, after: Snapshot) -> list[Change]:
+    """The changes that would lead from ``after`` back to ``before``: what they have in words is what ``compare`` says
+    of the opposite move. Their times mean nothing."""
+    return _changes(after, before)
+
+
+def _changes(before: Snapshot, after: Snapshot) -> list[Change]:
     units = list(_units(before, after))
     changes = [
         *_files(before, after),
