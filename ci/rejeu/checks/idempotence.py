@@ -183,13 +183,10 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     replays = Replays(touches=earlier.touches)
     try:
         with watch(machines, machines.cell.reaches, observed) as watching:
-            booted = watching.snapshot("booted")
-            lost, background = judge_return(different(before, booted), watching.data, observed.background)
-            observed.background += background
+            booted, lost = _booted(machines, before, observed)
             replays.replay(watching, watching.control_window(booted), "replay-after-reboot")
     except Silent as silence:
-        data = data_of(machines.context.matrix, machines.cell.reaches)
-        lost, _ = judge_return(different(before, machines.snapshot("booted")), data, observed.background)
+        _, lost = _booted(machines, before, observed)
         # Before, the probes had sockets of their own there.
         lost = [finding for finding in lost if finding.facet is not Facet.SOCKETS]
         ledger.judge(SURVIVES, [_unavailable(machines, silence), *lost])
@@ -206,6 +203,16 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
         ledger.error(SURVIVES, f"the harness stalled: {replays.stalls[0]}")
     else:
         ledger.judge(SURVIVES, findings)
+
+
+def _booted(machines: Machines, before: Snapshot, observed: Observed) -> tuple[Snapshot, list[Finding]]:
+    """What the target shows after its boot, and what of ``before`` has not come back."""
+    booted = machines.snapshot("booted")
+    observed.missing.update(booted.missing)
+    data = data_of(machines.context.matrix, machines.cell.reaches)
+    lost, background = judge_return(different(before, booted), data, observed.background)
+    observed.background += background
+    return booted, lost
 
 
 def _portability(settling: PlaybookRun) -> list[Finding]:
