@@ -20,6 +20,7 @@ from rejeu.context import Options, Step
 from rejeu.errors import ConfigError, RejeuError
 from rejeu.faults import report
 from rejeu.faults.catalogue import FOLDER, load, select
+from rejeu.faults.sample import sample
 from rejeu.faults.session import FaultSession
 from rejeu.gitops.command import gitops
 from rejeu.judge.interruption import SAMPLED, Interrupt
@@ -163,6 +164,7 @@ def footprint(run: Path | None, write: bool, matrix_path: Path, debug: bool) -> 
 @_everywhere
 @click.option("--only", multiple=True, metavar="ID", help="Only this fault; may be repeated.")
 @click.option("--extended", is_flag=True, help="The whole corpus: further faults of the same classes too.")
+@click.option("--sample", "sampled", is_flag=True, help="Few of them: every class, kind of finding and check once.")
 @click.option("--target", "targets", multiple=True, help="Instead of the matrix's first target; may be repeated.")
 @click.option(
     "--json",
@@ -175,6 +177,7 @@ def faults(
     *,
     only: tuple[str, ...],
     extended: bool,
+    sampled: bool,
     targets: tuple[str, ...],
     as_json: bool,
     listing: bool,
@@ -182,10 +185,15 @@ def faults(
     debug: bool,
 ) -> None:
     """Put known faults into the platform's roles, and count which of them are found."""
+    if sampled and (only or extended):
+        raise click.UsageError("--sample chooses by itself: leave --only and --extended out")
     console = Console(highlight=False, stderr=as_json)
     with _told(debug):
         matrix = matrix_file.load(matrix_path)
-        chosen = select(load(FOLDER, matrix), only, extended or listing)
+        chosen = select(load(FOLDER, matrix), only, extended or (listing and not sampled))
+        if sampled:
+            whole, chosen = chosen, sample(chosen)
+            click.echo(report.left_out(whole, chosen), err=True)
         if listing:
             listed = [fault.value for fault in chosen]
             if as_json:

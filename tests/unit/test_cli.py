@@ -140,6 +140,19 @@ def test_the_list_of_faults_has_the_extended_ones_too(faults: None) -> None:
     assert rejeu("faults", "--list", "--only", "motd-appended").stdout == "motd-appended  A [line] too much.\n"
 
 
+def test_a_sample_is_of_the_core_and_tells_what_it_leaves_out(faults: None) -> None:
+    listed = rejeu("faults", "--list", "--sample")
+    assert listed.stdout == "motd-appended  A [line] too much.\n"
+    assert listed.stderr == "a sample: 1 of 1 faults; left out: none\n"
+
+
+@pytest.mark.parametrize("option", [("--extended",), ("--only", "motd-appended")])
+def test_a_sample_chooses_by_itself(faults: None, option: tuple[str, ...]) -> None:
+    result = rejeu("faults", "--sample", *option)
+    assert result.exit_code == 2
+    assert "--sample chooses by itself" in result.stderr
+
+
 def test_the_list_of_faults_is_json_where_it_is_asked_for(faults: None) -> None:
     result = rejeu("faults", "--list", "--json")
     assert result.exit_code == 0

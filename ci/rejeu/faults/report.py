@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from rejeu.documents import Document
 from rejeu.faults.catalogue import Fault
 from rejeu.faults.trial import Trial
 from rejeu.faults.verdict import Outcome, Totals, grave
@@ -99,6 +100,12 @@ def lines(outcomes: Sequence[Outcome], clean: Sequence[CellResult], counted: Tot
 def listed(fault: Fault) -> str:
     """A fault as a line of the list."""
     return f"{fault.id}  {fault.summary}{' (tried with --extended)' if fault.extended else ''}"
+
+
+def left_out(whole: Sequence[Document[Fault]], sampled: Sequence[Document[Fault]]) -> str:
+    """What a sample does without, as a line."""
+    names = ", ".join(document.value.id for document in whole if document not in sampled) or "none"
+    return f"a sample: {len(sampled)} of {len(whole)} faults; left out: {names}"
 
 
 def catalogue(faults: Sequence[Fault]) -> list[dict[str, Any]]:
