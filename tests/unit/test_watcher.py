@@ -69,7 +69,8 @@ def test_a_process_is_known_with_its_eldest_ancestor_and_after_its_end() -> None
     assert found.unit == ""
     assert found.began_ns >= before_ns - 20 * MS
     assert abs(found.launched_ns - ours.launched_ns) < 20 * MS
-    assert found.launched_ns <= ours.began_ns < found.began_ns
+    # Each is told with its own reading of the clocks.
+    assert ours.launched_ns <= ours.began_ns < found.began_ns
     assert processes.find(pid) == found
     assert processes.find(pid, begins=True) is None
     assert processes.find(pid) is None
