@@ -7,7 +7,6 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from queue import Queue
 
 import pytest
+from tests.local import Handler, LocalTarget, serving
 
 from rejeu.errors import HarnessError
 from rejeu.judge.availability import judge
@@ -27,58 +27,11 @@ from rejeu.values import Vantage
 DEADLINE_S = 20.0
 
 
-class LocalStream:
-    def __init__(self, argv: Sequence[str], stdin: bytes) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by result()
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
-        assert self.process.stdin
-        self.process.stdin.write(stdin)
-        self.process.stdin.flush()
-
-    def lines(self) -> Iterator[bytes]:
-        assert self.process.stdout
-        with self.process.stdout as lines:
-            yield from lines
-
-    def close_stdin(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-
-    def result(self) -> Completed:
-        code = self.process.wait()
-        self.close_stdin()
-        with self.errors:
-            self.errors.seek(0)
-            return Completed(code, b"", self.errors.read())
-
-
-class LocalTarget:
-    """This machine as a target."""
-
-    name = "here"
-    address = "127.0.0.1"
-
-    def __init__(self, within: Sequence[str] = ()) -> None:
-        self.within = within
-        self.streams: list[LocalStream] = []
-
-    def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Completed:
-        raise NotImplementedError
-
-    def stream(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> LocalStream:
-        stream = LocalStream([*self.within, sys.executable, *argv[1:]], stdin)
-        self.streams.append(stream)
-        return stream
-
-
 @pytest.fixture
 def here() -> Iterator[LocalTarget]:
     target = LocalTarget()
     yield target
-    for stream in target.streams:
-        if stream.process.poll() is None:
-            stream.process.kill()
-        stream.process.wait()
+    target.end()
 
 
 @pytest.fixture
@@ -93,43 +46,6 @@ def started(here: LocalTarget) -> Iterator[Callable[..., ProbeSession]]:
     for session in sessions:
         with suppress(HarnessError):  # a test may have killed it
             session.stop()
-
-
-Handler = Callable[[socket.socket], None]
-
-
-@contextmanager
-def serving(handle: Handler, address: str | tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[int]:
-    """A server with a thread for each connection; the end of the context cuts its connections."""
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    listener.listen()
-    connections: list[socket.socket] = []
-
-    def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            handle(connection)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                connections.append(connection)
-                threading.Thread(target=serve, args=(connection,)).start()
-
-    acceptor = threading.Thread(target=accept)
-    acceptor.start()
-    try:
-        yield 0 if isinstance(address, str) else listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        acceptor.join()
-        listener.close()
-        for connection in connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
 
 
 def says(words: bytes) -> Handler:

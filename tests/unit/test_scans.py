@@ -7,10 +7,7 @@ import ssl
 import struct
 import subprocess
 import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,11 +15,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.local import Handler, LocalTarget, serving
 
 from rejeu.errors import HarnessError
 from rejeu.observe import scanner
 from rejeu.observe.scans import Arrival, Look, Scan, ask_postgresql, scan, witnessing
-from rejeu.targets.target import Completed
 from rejeu.values import Vantage
 
 # Listens on a TCP port, and holds a UDP port that answers what it is asked and one that never does.
@@ -40,37 +37,10 @@ while True:
 """
 
 
-class Stream:
-    def __init__(self, argv: Sequence[str], stdin: bytes) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by result()
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors)
-        assert self.process.stdin
-        self.process.stdin.write(stdin)
-        self.process.stdin.flush()
-
-    def lines(self) -> Iterator[bytes]:
-        assert self.process.stdout
-        yield from self.process.stdout
-
-    def close_stdin(self) -> None:
-        assert self.process.stdin
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-
-    def result(self) -> Completed:
-        code = self.process.wait()
-        assert self.process.stdout
-        self.process.stdout.close()
-        with self.errors:
-            self.errors.seek(0)
-            return Completed(code, b"", self.errors.read())
-
-
-class Alone:
+class Alone(LocalTarget):
     """A network namespace with nothing but its loopback, as a target."""
 
     name = "alone"
-    address = "127.0.0.1"
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -79,23 +49,14 @@ class Alone:
         )
         assert self.process.stdout
         assert self.process.stdout.readline() == b"up\n"
-
-    def within(self, argv: Sequence[str]) -> list[str]:
-        return ["nsenter", "--net", "--target", str(self.process.pid), "--", *argv]
-
-    def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Completed:
-        ran = [sys.executable, *argv[1:]] if argv[0] == "python3" else list(argv)
-        done = subprocess.run(self.within(ran), input=stdin, capture_output=True, check=False)
-        return Completed(done.returncode, done.stdout, done.stderr)
-
-    def stream(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Stream:
-        return Stream(self.within([sys.executable, *argv[1:]]), stdin)
+        super().__init__(("nsenter", "--net", "--target", str(self.process.pid), "--"))
 
 
 @pytest.fixture
 def alone() -> Iterator[Alone]:
     target = Alone()
     yield target
+    target.end()
     target.process.kill()
     target.process.communicate()
 
@@ -213,25 +174,10 @@ def test_packets_are_counted(alone: Alone) -> None:
 # --- PostgreSQL's stranger
 
 
-class Here:
-    """This machine as a target."""
-
-    name = "here"
-    address = "127.0.0.1"
-
-    def exec(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Completed:
-        done = subprocess.run([sys.executable, *argv[1:]], input=stdin, capture_output=True, check=False)
-        return Completed(done.returncode, done.stdout, done.stderr)
-
-    def stream(self, argv: Sequence[str], *, stdin: bytes = b"", user: str = "root") -> Stream:
-        raise NotImplementedError
-
-
 SCRAM = b"R" + struct.pack("!2I", 23, 10) + b"SCRAM-SHA-256\0\0"
 TRUST = b"R" + struct.pack("!2I", 8, 0)
 REFUSAL = b"SFATAL\0C28000\0Mno pg_hba.conf entry\0\0"
 ERROR = b"E" + struct.pack("!I", 4 + len(REFUSAL)) + REFUSAL
-Answer = Callable[[socket.socket], None]
 
 
 @pytest.fixture(scope="module")
@@ -251,39 +197,23 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture
-def server(tls: ssl.SSLContext) -> Iterator[Callable[[bytes, bytes], int]]:
+def postgresql(tls: ssl.SSLContext, plain: bytes, over_tls: bytes) -> Handler:
     """Answers a session without TLS and one with it; an empty answer closes, and to TLS means that there is none."""
-    listeners: list[socket.socket] = []
 
-    def serve(listener: socket.socket, plain: bytes, over_tls: bytes) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                with connection:
-                    size, code = struct.unpack("!2I", connection.recv(8))
-                    if code != 80877103:
-                        connection.recv(size - 8)
-                        connection.sendall(plain)
-                    elif not over_tls:
-                        connection.sendall(b"N")
-                    else:
-                        connection.sendall(b"S")
-                        with tls.wrap_socket(connection, server_side=True) as wrapped:
-                            asked = wrapped.recv(4096)
-                            assert b"user\0app\0database\0shop\0\0" in asked
-                            wrapped.sendall(over_tls)
+    def handle(connection: socket.socket) -> None:
+        size, code = struct.unpack("!2I", connection.recv(8))
+        if code != 80877103:
+            connection.recv(size - 8)
+            connection.sendall(plain)
+        elif not over_tls:
+            connection.sendall(b"N")
+        else:
+            connection.sendall(b"S")
+            with tls.wrap_socket(connection, server_side=True) as wrapped:
+                if b"user\0app\0database\0shop\0\0" in wrapped.recv(4096):
+                    wrapped.sendall(over_tls)
 
-    def start(plain: bytes, over_tls: bytes) -> int:
-        listeners.append(socket.create_server(("127.0.0.1", 0)))
-        threading.Thread(target=serve, args=(listeners[-1], plain, over_tls), daemon=True).start()
-        port: int = listeners[-1].getsockname()[1]
-        return port
-
-    yield start
-    for listener in listeners:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
+    return handle
 
 
 @pytest.mark.parametrize(
@@ -297,9 +227,10 @@ def server(tls: ssl.SSLContext) -> Iterator[Callable[[bytes, bytes], int]]:
     ],
 )
 def test_how_postgresql_receives_a_stranger(
-    server: Callable[[bytes, bytes], int], plain: bytes, over_tls: bytes, received: tuple[object, object]
+    tls: ssl.SSLContext, plain: bytes, over_tls: bytes, received: tuple[object, object]
 ) -> None:
-    reception = ask_postgresql(Here(), "127.0.0.1", server(plain, over_tls), "app", "shop")
+    with serving(postgresql(tls, plain, over_tls)) as port:
+        reception = ask_postgresql(LocalTarget(), "127.0.0.1", port, "app", "shop")
     assert (reception.plain, reception.tls) == received
 
 
