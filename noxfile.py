@@ -98,7 +98,12 @@ def secrets(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run rejeu's own tests, those on real targets included."""
     install(session, "tests")
-    session.run("pytest", "--junit-xml=reports/tests.xml", *session.posargs)
+    if session.posargs:
+        session.run("pytest", "--junit-xml=reports/tests.xml", *session.posargs)
+        return
+    session.run("pytest", "--junit-xml=reports/tests-unit.xml", "-n", "logical", "--dist", "loadfile", "tests/unit")
+    # These make targets, as many at once as the machine carries.
+    session.run("pytest", "--junit-xml=reports/tests-integration.xml", "tests/integration")
 
 
 @nox.session

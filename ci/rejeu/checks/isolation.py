@@ -29,7 +29,7 @@ from rejeu.judge.tagged import (
 )
 from rejeu.observe.snapshot import Snapshot
 from rejeu.plan import SITE
-from rejeu.values import Change, Facet, Kind, PlannedTask
+from rejeu.values import Change, Facet, Finding, Kind, PlannedTask
 
 SELECTS = "the tag selects exactly its roles"
 SUCCEEDS = "the tagged run succeeds"
@@ -130,24 +130,28 @@ class _Isolation:
         return succeeded
 
     def judge_repeats(self) -> None:
-        """Two more runs of the same tag: the first has converged its domains, so that they have nothing to do."""
+        """Two more runs of the same tag: the first has converged its domains, so that they have nothing to do. After
+        one that moved nothing the next would start from the very same state, and shows nothing new."""
         first = self.ran[-1]
         second = self._run(first.after, "tagged-2", tags=(self.tag,), running=self.own)
+        reported = self._reported_again(second)
+        if not second.changes and not reported:
+            self.ledger.judge(REPEATS, [])
+            return
         third = self._run(second.after, "tagged-3", tags=(self.tag,), running=self.own)
         touches = repeated_touches(second.changes, third.changes)
         again = self.watching.findings(touches, third.play.events.runs)
         alternating = returned(first.changes, second.changes, compare(first.before, second.after)) | returned(
             second.changes, third.changes, compare(second.before, third.after)
         )
-        reported = [
-            finding
-            for step in (second, third)
-            for finding in (
-                *judge_success(step.play.code, step.play.events, f"`--tags {self.tag}`, run again,"),
-                *judge_recap(step.play.events.runs),
-            )
-        ]
+        reported += self._reported_again(third)
         self.ledger.judge(REPEATS, judge_repeats([*reported, *second.findings, *third.findings, *again], alternating))
+
+    def _reported_again(self, step: Ran) -> list[Finding]:
+        return [
+            *judge_success(step.play.code, step.play.events, f"`--tags {self.tag}`, run again,"),
+            *judge_recap(step.play.events.runs),
+        ]
 
     def judge_complement(self) -> None:
         """Damage once more what the tag has repaired, and run everything else."""
