@@ -48,7 +48,7 @@ def left_out(
 
 
 def _missing(name: str, artifact: Artifact, environ: Mapping[str, str], why_not: Callable[[str], str]) -> str:
-    if given := environ.get(artifact.directory):
+    if artifact.directory and (given := environ.get(artifact.directory)):
         if not Path(given).is_absolute() or not Path(given).is_dir():
             raise ConfigError(
                 f"{artifact.directory}={given}: no directory; give the absolute path of one that has what {name} "
@@ -56,8 +56,6 @@ def _missing(name: str, artifact: Artifact, environ: Mapping[str, str], why_not:
             )
         return ""
     if why := why_not(artifact.url):
-        return (
-            f"{name} cannot be installed: {artifact.url} cannot be reached ({why}), and {artifact.directory} names no "
-            "directory that has it"
-        )
+        said = f"{name} cannot be installed: {artifact.url} cannot be reached ({why})"
+        return f"{said}, and {artifact.directory} names no directory that has it" if artifact.directory else said
     return ""

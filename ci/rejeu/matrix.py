@@ -46,7 +46,9 @@ class Platform(Model):
 class MintedSecret(Model):
     """How a test secret is made up. ``of`` names the private key of a ``wireguard_public_key``."""
 
-    kind: Literal["password", "wireguard_private_key", "wireguard_preshared_key", "wireguard_public_key"]
+    kind: Literal[
+        "password", "wireguard_private_key", "wireguard_preshared_key", "wireguard_public_key", "age_identity"
+    ]
     of: str | None = None
 
     @model_validator(mode="after")

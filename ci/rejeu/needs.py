@@ -17,10 +17,10 @@ Setting = Annotated[str, StringConstraints(pattern=r"^(fs|kernel|vm)(\.[a-z0-9_]
 
 class Artifact(Model):
     """What a domain's roles install and no package archive has. They bring it from the directory that the environment
-    variable ``directory`` names, or download it from ``url``. Which version, and that it is unchanged, is the roles'
-    to check."""
+    variable ``directory`` names, where there is such a way, or download it from ``url``. Which version, and that it is
+    unchanged, is the roles' to check."""
 
-    directory: Variable
+    directory: Variable | None = None
     url: Url
 
 

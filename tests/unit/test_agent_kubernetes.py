@@ -184,6 +184,16 @@ def test_what_a_cluster_does_by_itself_is_left_out(serve: Serve, kind: str, foun
     assert list(read()) == [f"api {address}"]
 
 
+def test_what_k3s_notes_of_its_manifests_is_left_out(serve: Serve) -> None:
+    paths = api_of()
+    paths["/apis"]["groups"] += [group("k3s.cattle.io/v1"), group("shop.example/v1")]
+    for name in ("k3s.cattle.io", "shop.example"):
+        paths[f"/apis/{name}/v1"] = resources("addons")
+        paths[f"/apis/{name}/v1/addons"] = {"items": [thing("argocd", spec={"checksum": "0123"})]}
+    serve(paths)
+    assert list(read())[1:] == ["addons.shop.example shop/argocd"]
+
+
 def test_a_generation_that_a_status_moves_does_not_count(serve: Serve) -> None:
     paths = api_of()
     paths["/apis"]["groups"].append(group("argoproj.io/v1alpha1"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rejeu.judge.footprint import judge_declared, may_cut, outside, overlaps, owners, owns, undeclared
 from rejeu.judge.measure import Mark, Measured
-from rejeu.judge.patterns import matches
+from rejeu.judge.patterns import holds, matches
 from rejeu.matrix import Footprint, Matrix
 from rejeu.values import Change, Facet, Finding, Gravity, Kind, Task, TaskRun, TaskStatus
 
@@ -18,6 +18,13 @@ path = st.lists(step, min_size=1, max_size=5).map(lambda steps: "/" + "/".join(s
 
 def change(facet: Facet, subject: str) -> Change:
     return Change(facet, Kind.CONTENT, subject)
+
+
+def test_a_folder_is_held_with_what_is_in_it_and_nothing_that_is_left_out() -> None:
+    patterns = ("/a/**", "!/a/b", "!/a/c/**")
+    assert [path for path in ("/a", "/a/b", "/a/bb", "/a/c", "/a/c/d", "/b") if holds(path, patterns)] == [
+        *("/a", "/a/bb", "/a/c"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,12 @@ def test_a_domain_is_left_out_with_those_that_require_it(needy: Matrix) -> None:
     assert left_out(needy, {"RELEASE": ""}, closed).keys() == {"vpn", "postgresql"}, "an empty value is none"
 
 
+def test_what_no_directory_can_bring_is_asked_of_the_network_alone(matrix: Matrix) -> None:
+    needy = changed(matrix, "vpn", artifact=Artifact(url=ARTIFACT.url))
+    reason = "vpn cannot be installed: https://releases.example/of/it cannot be reached (no route)"
+    assert left_out(needy, {"RELEASE": "/"}, closed)["vpn"] == reason
+
+
 def test_a_directory_makes_the_network_unneeded(needy: Matrix, tmp_path: Path) -> None:
     def asked(_: str) -> str:
         pytest.fail("the network was asked")

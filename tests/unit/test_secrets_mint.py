@@ -5,10 +5,11 @@ import shlex
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from pyrage import decrypt, encrypt, x25519  # type: ignore[import-untyped]
 from ruamel.yaml import YAML
 
 from rejeu.errors import ConfigError
-from rejeu.secrets.mint import SecretKind, SecretSpec, fits, mint
+from rejeu.secrets.mint import SecretKind, SecretSpec, fits, mint, recipient
 
 SPECS = (
     SecretSpec("vpn_public", SecretKind.WIREGUARD_PUBLIC_KEY, of="vpn_private"),
@@ -92,3 +93,13 @@ def test_what_was_not_minted_so_does_not_fit(change: dict[str, str]) -> None:
 
 def test_a_missing_name_does_not_fit() -> None:
     assert not fits(SPECS, {name: value for name, value in mint(SPECS).items() if name != "db_password"})
+
+
+def test_an_age_identity_opens_what_is_encrypted_to_its_recipient() -> None:
+    specs = [SecretSpec("cluster_key", SecretKind.AGE_IDENTITY)]
+    values = mint(specs)
+    identity = values["cluster_key"]
+    sealed = encrypt(b"hush", [x25519.Recipient.from_str(recipient(identity))])
+    assert decrypt(sealed, [x25519.Identity.from_str(identity)]) == b"hush"
+    assert fits(specs, values)
+    assert not fits(specs, {"cluster_key": recipient(identity)})

@@ -216,7 +216,7 @@ def test_no_image_is_made_where_nothing_can_be_judged(needy: Session, monkeypatc
 def test_with_its_directory_nothing_is_left_out(
     needy: Session, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(NOWHERE.directory, str(tmp_path))
+    monkeypatch.setenv("REJEU_NO_RELEASE", str(tmp_path))
     needy.run()
     assert needy.left_out == {}
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from rejeu.judge.generalise import FIELDS, pattern
 from rejeu.judge.measure import Mark, Measured
-from rejeu.judge.patterns import matches
+from rejeu.judge.patterns import holds, matches
 from rejeu.matrix import Domain, Footprint, Matrix
 from rejeu.plan import ordered
 from rejeu.values import Change, Facet, Finding, How, Kind
@@ -24,8 +24,8 @@ def owns(footprint: Footprint, change: Change | Mark) -> bool:
     """Is the change inside what a domain declared?"""
     match change.facet:
         case Facet.FILES:
-            # `/etc/x/**` holds `/etc/x` itself too: making the folder belongs to whoever owns what is in it.
-            return matches(change.subject, footprint.files) or matches(f"{change.subject}/", footprint.files)
+            # Making a folder belongs to whoever owns what is in it.
+            return holds(change.subject, footprint.files)
         case Facet.UNITS:
             return matches(change.subject, footprint.units)
         case Facet.PACKAGES:
@@ -136,9 +136,7 @@ def _is_shared(matrix: Matrix, mark: Mark) -> bool:
 
 
 def _is_data(domain: Domain, mark: Mark) -> bool:
-    return mark.facet is Facet.FILES and (
-        matches(mark.subject, domain.data) or matches(f"{mark.subject}/", domain.data)
-    )
+    return mark.facet is Facet.FILES and holds(mark.subject, domain.data)
 
 
 def _makes_directory(mark: Mark) -> bool:

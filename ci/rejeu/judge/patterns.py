@@ -20,6 +20,12 @@ def matches(subject: str, patterns: Sequence[str]) -> bool:
     )
 
 
+def holds(path: str, patterns: Sequence[str]) -> bool:
+    """``matches`` for a path that may be a folder: ``/a/**`` holds ``/a`` too. What is left out stays out."""
+    left_out = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    return matches(path, patterns) or (matches(f"{path}/", patterns) and not matches(path, left_out))
+
+
 def numberless(name: str) -> str:
     """``name`` without what is another number or random part each time."""
     return re.sub(r"[0-9a-fA-F]{6,}|[0-9]+", "#", name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rejeu.judge.patterns import matches
+from rejeu.judge.patterns import holds, matches
 from rejeu.values import Change, Facet, Kind
 
 
@@ -85,6 +85,4 @@ def tolerated(change: Change) -> str | None:
 
 def covers(change: Change, patterns: Sequence[str]) -> bool:
     """``matches`` for a change: ``/a/**`` covers what is under ``/a``, and that an entry came and went in ``/a``."""
-    return matches(change.subject, patterns) or (
-        change.kind is Kind.TOUCHED and matches(f"{change.subject}/", patterns)
-    )
+    return holds(change.subject, patterns) if change.kind is Kind.TOUCHED else matches(change.subject, patterns)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from pyrage import IdentityError, x25519  # type: ignore[import-untyped]
 
 from rejeu.errors import ConfigError
 
@@ -29,6 +30,7 @@ class SecretKind(StrEnum):
     WIREGUARD_PRIVATE_KEY = "wireguard_private_key"
     WIREGUARD_PRESHARED_KEY = "wireguard_preshared_key"
     WIREGUARD_PUBLIC_KEY = "wireguard_public_key"
+    AGE_IDENTITY = "age_identity"
 
     @property
     def is_public(self) -> bool:
@@ -90,6 +92,14 @@ def public_key(private_key: str) -> str:
     return base64.b64encode(private.public_key().public_bytes_raw()).decode()
 
 
+def recipient(identity: str) -> str:
+    """The public half of an age identity. Raises ValueError for anything else."""
+    try:
+        return str(x25519.Identity.from_str(identity).to_public())
+    except IdentityError:
+        raise ValueError("not an age identity") from None
+
+
 def _check(specs: Sequence[SecretSpec]) -> None:
     private = {spec.name for spec in specs if spec.kind is SecretKind.WIREGUARD_PRIVATE_KEY}
     seen: set[str] = set()
@@ -119,6 +129,8 @@ def _random(kind: SecretKind) -> str:
             return base64.b64encode(_clamped(secrets.token_bytes(WIREGUARD_KEY_BYTES))).decode()
         case SecretKind.WIREGUARD_PRESHARED_KEY:
             return base64.b64encode(secrets.token_bytes(WIREGUARD_KEY_BYTES)).decode()
+        case SecretKind.AGE_IDENTITY:
+            return str(x25519.Identity.generate())
         case SecretKind.WIREGUARD_PUBLIC_KEY:
             raise ValueError("a public key is derived")
         case _:
@@ -137,4 +149,6 @@ def _fits(spec: SecretSpec, values: Mapping[str, str]) -> bool:
         return value == public_key(values[spec.of])
     if spec.kind is SecretKind.PASSWORD:
         return len(value) == PASSWORD_LENGTH and value.isalnum()
+    if spec.kind is SecretKind.AGE_IDENTITY:
+        return bool(recipient(value))
     return len(base64.b64decode(value, validate=True)) == WIREGUARD_KEY_BYTES

@@ -29,7 +29,12 @@ SERVICES = ("k3s.service", "rke2-server.service", "kubelet.service")
 TIMEOUT_S = 10
 
 # A cluster writes these, and these annotations, as it works.
-WORKINGS = ("events", "leases", "endpoints", "endpointslices", "csistoragecapacities")
+WORKINGS = {
+    *("events", "leases", "endpoints", "endpointslices", "csistoragecapacities"),
+    # k3s's note of the bytes of each manifest that it applied, some time after they changed: those are a file, and what
+    # it made of them are objects.
+    "addons.k3s.cattle.io",
+}
 BOOKKEEPING = re.compile(
     r"kubectl\.kubernetes\.io/last-applied-configuration"
     r"|control-plane\.alpha\.kubernetes\.io/leader"
@@ -143,7 +148,7 @@ def kinds(api: Api) -> Iterator[Tuple[str, str, bool]]:
         group_name = base.split("/")[2] if base.startswith("/apis/") else ""
         for resource in resources:
             name = ".".join(filter(None, (resource["name"], group_name)))
-            listed = "/" not in name and "list" in resource["verbs"] and resource["name"] not in WORKINGS
+            listed = "/" not in name and "list" in resource["verbs"] and not {resource["name"], name} & WORKINGS
             if listed and name not in seen:
                 seen.add(name)
                 yield "%s/%s" % (base, resource["name"]), name, resource["name"] + "/status" in names
