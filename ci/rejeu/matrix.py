@@ -58,11 +58,21 @@ class MintedSecret(Model):
         return self
 
 
+class ClusterSecrets(Model):
+    """Which of production's secrets its cluster has. ``key`` is an ``age_identity`` that the cluster opens ``files``
+    with. Each of these is encrypted to it and to whoever opens production's own file, and holds values of that one: the
+    place of each (keys and positions, joined by dots) to the secret's name."""
+
+    key: str
+    files: dict[str, dict[str, str]]
+
+
 class SecretsSpec(Model):
     """``mint`` are the names that the roles need, in production (whose file is ``production``) as on test targets."""
 
     committed: str
     production: str | None = None
+    cluster: ClusterSecrets | None = None
     mint: dict[str, MintedSecret]
 
 
@@ -314,10 +324,24 @@ def _inconsistencies(matrix: Matrix) -> Iterator[tuple[Location, str]]:
     for name, secret in matrix.secrets.mint.items():
         if secret.of is not None and secret.of not in matrix.secrets.mint:
             yield ("secrets", "mint", name, "of"), f"no secret `{secret.of}` is declared"
+    yield from _of_the_cluster(matrix.secrets)
     if matrix.tunnel:
         for field in ("node_private_key", "peer_private_key", "preshared_key"):
             if getattr(matrix.tunnel, field) not in matrix.secrets.mint:
                 yield ("tunnel", field), f"no secret `{getattr(matrix.tunnel, field)}` is declared in secrets.mint"
+
+
+def _of_the_cluster(secrets: SecretsSpec) -> Iterator[tuple[Location, str]]:
+    if secrets.cluster is None:
+        return
+    here = ("secrets", "cluster")
+    key = secrets.mint.get(secrets.cluster.key)
+    if key is None or key.kind != "age_identity":
+        yield (*here, "key"), f"no age_identity `{secrets.cluster.key}` is declared in secrets.mint"
+    for file, values in secrets.cluster.files.items():
+        for at, name in values.items():
+            if name not in secrets.mint:
+                yield (*here, "files", file, at), f"no secret `{name}` is declared in secrets.mint"
 
 
 def _cycle(requires: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -9,9 +9,9 @@ from rejeu import host
 from rejeu.errors import ConfigError
 from rejeu.plan import Cell, Check
 from rejeu.results import Assertion, CellResult
-from rejeu.secrets import alarms, identity, mint, preflight, recipients, revisions, sops
+from rejeu.secrets import alarms, cluster, identity, mint, preflight, recipients, revisions, sops
 from rejeu.secrets.alarms import placed
-from rejeu.secrets.production import Place
+from rejeu.secrets.place import Place
 from rejeu.secrets.redact import find_leaks, unsearchable
 from rejeu.secrets.revisions import Text
 from rejeu.secrets.scanner import Alarm, scan
@@ -115,6 +115,7 @@ def _recipients(place: Place, files: Iterable[str]) -> Iterator[Finding]:
 
 def _open(place: Place, files: Iterable[str]) -> _Opened:
     found = _Opened()
+    by_file: dict[str, Mapping[str, str]] = {}
     found.values = {f"age identity {number}": one for number, one in enumerate(identity.texts(place.key), start=1)}
     for name in files:
         path = place.checkout / name
@@ -128,11 +129,13 @@ def _open(place: Place, files: Iterable[str]) -> _Opened:
                 found.damaged.append(Finding(Kind.FAILED, name, str(error)))
             continue
         found.files.add(name)
+        by_file[name] = values
         found.values |= {f"{one} of {name}": value for one, value in hidden(path, values, place.specs).items()}
         if name == place.file:
             lacking = mint.missing(place.specs, values)
             message = "is declared, and not there: run: nox -s secrets -- init"
             found.lacking = [Finding(Kind.FAILED, one, f"{name}: {one} {message}") for one in lacking]
+    found.lacking += [Finding(Kind.FAILED, name, said) for name, said in cluster.differences(place, by_file)]
     return found
 
 

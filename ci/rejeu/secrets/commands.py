@@ -19,7 +19,7 @@ from rejeu.plan import Check
 from rejeu.results import ExitCode, Status
 from rejeu.secrets import production
 from rejeu.secrets.check import check as judge
-from rejeu.secrets.production import Place
+from rejeu.secrets.place import Place
 from rejeu.summary import summarise
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]

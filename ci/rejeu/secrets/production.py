@@ -4,78 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rejeu.errors import ConfigError
-from rejeu.matrix import Matrix
-from rejeu.secrets import identity, mint, recipients, revisions, sops, writing
-from rejeu.secrets.mint import SecretKind, SecretSpec
-from rejeu.secrets.preflight import check_file, is_secret_file
-from rejeu.secrets.store import flat
+from rejeu.secrets import cluster, identity, mint, recipients, sops, writing
+from rejeu.secrets.place import Place
+from rejeu.secrets.preflight import check_file
 
-_REMEDY = "restore it from Git, then change it by: nox -s secrets -- edit"
 # A file system in memory, on Linux: what an editor leaves there is gone with the power.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - sops makes a folder of its own in it, that others cannot enter
-
-
-@dataclass(frozen=True)
-class Place:
-    """A checkout with its secret files, and the keys that open them.
-
-    ``file`` holds the secrets of production, as a path from ``checkout``. ``home`` is a private, empty directory
-    outside of it.
-    """
-
-    checkout: Path
-    file: str
-    specs: Sequence[SecretSpec]
-    home: Path
-    environ: Mapping[str, str] = field(repr=False)
-
-    @classmethod
-    @contextmanager
-    def of(cls, checkout: Path, matrix: Matrix, environ: Mapping[str, str]) -> Iterator[Place]:
-        if matrix.secrets.production is None:
-            raise ConfigError("the matrix names no file for the secrets of production: set secrets.production in it")
-        specs = [SecretSpec(name, SecretKind(one.kind), one.of) for name, one in matrix.secrets.mint.items()]
-        with tempfile.TemporaryDirectory(prefix="rejeu-") as home:
-            if Path(home).resolve().is_relative_to(checkout):
-                raise ConfigError(f"{home}: inside the checkout: set TMPDIR to another place")
-            yield cls(checkout, matrix.secrets.production, specs, Path(home), environ)
-
-    @property
-    def path(self) -> Path:
-        return self.checkout / self.file
-
-    @property
-    def key(self) -> dict[str, str]:
-        return identity.find(self.environ)
-
-    @property
-    def declaration(self) -> Path:
-        return self.checkout / recipients.FILE
-
-    def declared(self) -> str:
-        try:
-            return self.declaration.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise ConfigError(f"{self.declaration}: no such file: write a creation rule for {self.file}") from None
-
-    def decrypt(self, name: str) -> dict[str, str]:
-        return dict(flat(sops.decrypt(self.checkout / name, self.key, self.home, _REMEDY)))
-
-    def files(self) -> list[str]:
-        """Every secret file that is tracked or about to be, and that of production whether or not Git ignores it."""
-        names = set(filter(self.secret(), revisions.names(self.checkout)))
-        return sorted(names | {self.file} if self.path.is_file() else names)
-
-    def secret(self) -> Callable[[str], bool]:
-        """Tells of a path whether sops should have encrypted what is there."""
-        declared = recipients.declared(self.declared())
-        return lambda name: is_secret_file(name) or declared(name)
 
 
 def init(place: Place) -> Iterator[str]:
@@ -91,16 +30,25 @@ def init(place: Place) -> Iterator[str]:
         writing.replace(place.declaration, declared.encode(), text.encode())
         yield f"{recipients.FILE}: names you now: {ours[-1]}"
     yield from _values(place)
+    yield from cluster.settle(place)
 
 
 def rotate(place: Place, *, new_key: bool, new_values: bool) -> Iterator[str]:
     """Encrypt every secret file anew, under a new data key, to whom `.sops.yaml` names."""
     if not place.path.is_file():
         raise ConfigError(f"{place.path}: no such file: run: nox -s secrets -- init")
-    place.decrypt(place.file)  # before anything moves
+    cluster.refuse_missing(place, place.decrypt(place.file))  # before anything moves
     if new_key:
         yield from _other_key(place)
-    for name in place.files():
+    # First what may have a new key of the cluster in it, to which others are then encrypted.
+    yield from _rotate(place, [place.file], new_values=new_values)
+    yield from cluster.settle(place, anew=True)
+    done = {place.file, *cluster.files(place)}
+    yield from _rotate(place, [name for name in place.files() if name not in done], new_values=False)
+
+
+def _rotate(place: Place, names: Iterable[str], *, new_values: bool) -> Iterator[str]:
+    for name in names:
         path = place.checkout / name
         check_file(path)
         try:
@@ -110,7 +58,7 @@ def rotate(place: Place, *, new_key: bool, new_values: bool) -> Iterator[str]:
                 raise
             yield f"{name}: left as it is, since no key here opens it"
             continue
-        fresh = mint.renewed(place.specs, values) if new_values and name == place.file else {}
+        fresh = mint.renewed(place.specs, values) if new_values else {}
         before = path.read_bytes()
         with _copy(place, path, before) as copy:
             for secret, value in fresh.items():

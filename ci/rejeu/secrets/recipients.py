@@ -20,11 +20,13 @@ _OTHER_KEYS = ("kms", "gcp_kms", "hckms", "azure_kv", "hc_vault", "pgp")
 
 @dataclass(frozen=True)
 class Rule:
-    """A creation rule: the files it is for, the age recipients it declares, and where they stand in the text."""
+    """A creation rule: the files it is for, the age recipients it declares, which keys it encrypts, and where that
+    stands in the text."""
 
     line: int
     pattern: str | None
     recipients: tuple[str, ...]
+    encrypted_regex: str | None
     _mapping: Any
     _key: Any
     _value: Any
@@ -58,7 +60,15 @@ def with_recipient(text: str, name: str, recipient: str) -> str:
         at = text.find("\n", last.end_mark.index)
         at = len(text) if at < 0 else at
         return f"{text[:at]}\n{' ' * value.start_mark.column}- {recipient}{text[at:]}"
-    names = (recipient, *rule.recipients)
+    return _with_names(text, rule, (recipient, *rule.recipients))
+
+
+def with_recipients(text: str, name: str, recipients: Sequence[str]) -> str:
+    """The text with these recipients for the file ``name``, and no others. Nothing else moves."""
+    return _with_names(text, rule_of(text, name), recipients)
+
+
+def _with_names(text: str, rule: Rule, names: Sequence[str]) -> str:
     if rule._mapping.flow_style:
         written = f' "{",".join(names)}"'
     else:
@@ -104,7 +114,8 @@ def _rules(text: str) -> Iterator[Rule]:
         except re.error as error:
             raise ConfigError(f"{FILE}:{line}: path_regex is not a regular expression: {error}") from None
         key, value = entries.get("age", (None, None))
-        yield Rule(line, pattern, tuple(_named(value)), node, key, value)
+        encrypted = entries["encrypted_regex"][1].value if "encrypted_regex" in entries else None
+        yield Rule(line, pattern, tuple(_named(value)), encrypted, node, key, value)
 
 
 def _named(node: Any) -> Iterator[str]:
@@ -117,4 +128,8 @@ def _named(node: Any) -> Iterator[str]:
 def _span(text: str, rule: Rule) -> tuple[int, int]:
     """Where the value of `age` is, with the white space before it. The parser has a block end where the next begins."""
     start = text.index(":", rule._key.end_mark.index) + 1
+    value = rule._value
+    if isinstance(value, SequenceNode) and not value.flow_style:
+        end = text.find("\n", value.value[-1].end_mark.index)
+        return start, len(text) if end < 0 else end
     return start, start + len(text[start : rule._value.end_mark.index].rstrip())

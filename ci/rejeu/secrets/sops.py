@@ -48,9 +48,11 @@ def search_path(environ: Mapping[str, str]) -> str:
     return f"{binary().parent}{os.pathsep}{environ.get('PATH', os.defpath)}"
 
 
-def encrypt(document: Mapping[str, object], recipients: str, home: Path) -> bytes:
-    """A SOPS file (YAML) that holds ``document``, encrypted to age recipients (joined by commas)."""
+def encrypt(document: Mapping[str, object], recipients: str, home: Path, encrypted_regex: str | None = None) -> bytes:
+    """A SOPS file (YAML) that holds ``document``, encrypted to age recipients (joined by commas): all of its values, or
+    those below a key that ``encrypted_regex`` finds."""
     types = ["--input-type", "yaml", "--output-type", "yaml"]
+    types += ["--encrypted-regex", encrypted_regex] if encrypted_regex else []
     command = ["encrypt", "--filename-override", "secrets.sops.yml", *types, "--age", recipients]
     # JSON is YAML: no writer of ours has to get the quoting right.
     done = _run(command, {}, home, json.dumps(document).encode())
