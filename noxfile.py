@@ -15,6 +15,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests", "idempotence", "tags-isolation"]
 
+SCRIPTS = ("backup/run", "restore/run", "ops/status", "ops/drift", "ops/replay")
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -95,6 +96,12 @@ def secrets(session: nox.Session) -> None:
 
 
 @nox.session
+def ops(session: nox.Session) -> None:
+    """Look after the hosts of production: `-- status|drift|replay`."""
+    run_rejeu(session, "ops")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run rejeu's own tests, those on real targets included."""
     install(session, "tests")
@@ -116,9 +123,8 @@ def lint(session: nox.Session) -> None:
     session.run("yamllint", "--strict", ".")
     roles = {"ANSIBLE_ROLES_PATH": "infra/ansible/roles"}
     session.run("ansible-lint", "--offline", "--profile", "production", "infra/ansible", env=roles)
-    session.run(
-        "shellcheck", "scripts/nox", "scripts/backup/run", "scripts/restore/run", ".ci/run", "ci/rejeu/targets/boot.sh"
-    )
+    scripts = ["scripts/nox", *(f"scripts/{one}" for one in SCRIPTS), ".ci/run", "ci/rejeu/targets/boot.sh"]
+    session.run("shellcheck", *scripts)
 
 
 @nox.session

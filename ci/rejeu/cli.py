@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from rich.console import Console
 
 from rejeu import declaration, footprints, junit, metrics, plan
 from rejeu import matrix as matrix_file
+from rejeu.commanding import everywhere, fail, told
 from rejeu.context import Options, Step
-from rejeu.errors import ConfigError, RejeuError
+from rejeu.errors import ConfigError
 from rejeu.faults import report
 from rejeu.faults.catalogue import FOLDER, load, select
 from rejeu.faults.sample import sample
@@ -25,9 +24,10 @@ from rejeu.faults.session import FaultSession
 from rejeu.gitops.command import gitops
 from rejeu.judge.interruption import SAMPLED, Interrupt
 from rejeu.matrix import Matrix
+from rejeu.ops.command import ops
 from rejeu.plan import Cell, Check
 from rejeu.results import ExitCode
-from rejeu.secrets import commands as secret_commands
+from rejeu.secrets.commands import secrets
 from rejeu.session import Session
 
 
@@ -52,13 +52,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     ]
     for option in reversed(options):
         command = option(command)
-    return _everywhere(command)
-
-
-def _everywhere(command: Callable[..., None]) -> Callable[..., None]:
-    matrix = click.Path(path_type=Path)
-    command = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
-    return click.option("--matrix", "matrix_path", default="ci/matrix.yml", show_default=True, type=matrix)(command)
+    return everywhere(command)
 
 
 def _interrupt(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Interrupt | None:
@@ -138,7 +132,7 @@ def exposure(**shared: Any) -> None:
 
 
 @commands.command()
-@_everywhere
+@everywhere
 @click.option(
     "--run",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -148,7 +142,7 @@ def exposure(**shared: Any) -> None:
 def footprint(run: Path | None, write: bool, matrix_path: Path, debug: bool) -> None:
     """Compare what a run measured each domain to own with what the matrix declares."""
     console = Console(highlight=False, markup=False)
-    with _told(debug):
+    with told(debug):
         matrix = matrix_file.load(matrix_path)
         measured = footprints.read(run or footprints.newest(Path.cwd()))
         differences = footprints.compare(matrix, measured)
@@ -161,7 +155,7 @@ def footprint(run: Path | None, write: bool, matrix_path: Path, debug: bool) -> 
 
 
 @commands.command(name=Check.FAULTS.value)
-@_everywhere
+@everywhere
 @click.option("--only", multiple=True, metavar="ID", help="Only this fault; may be repeated.")
 @click.option("--extended", is_flag=True, help="The whole corpus: further faults of the same classes too.")
 @click.option("--sample", "sampled", is_flag=True, help="Few of them: every class, kind of finding and check once.")
@@ -188,7 +182,7 @@ def faults(
     if sampled and (only or extended):
         raise click.UsageError("--sample chooses by itself: leave --only and --extended out")
     console = Console(highlight=False, stderr=as_json)
-    with _told(debug):
+    with told(debug):
         matrix = matrix_file.load(matrix_path)
         chosen = select(load(FOLDER, matrix), only, extended or (listing and not sampled))
         if sampled:
@@ -208,21 +202,8 @@ def faults(
     sys.exit(code)
 
 
-commands.add_command(gitops)
-
-
-@contextmanager
-def _told(debug: bool) -> Iterator[None]:
-    """An error in one line, and its exit code."""
-    try:
-        yield
-    except RejeuError as error:
-        _fail(f"rejeu: {error}", error.exit_code, debug)
-    except Exception as error:
-        _fail(f"rejeu: {type(error).__name__}: {error} (--debug shows where)", ExitCode.HARNESS, debug)
-
-
-secret_commands.register(commands, _everywhere, _told)
+for group in (gitops, secrets, ops):
+    commands.add_command(group)
 
 
 def _run(
@@ -243,7 +224,7 @@ def _run(
     metrics_path: Path | None = None,
 ) -> None:
     console = Console(highlight=False)
-    with _told(debug):
+    with told(debug):
         checkout = Path.cwd().resolve()
         matrix = matrix_file.load(matrix_path)
         cells = cells_of(matrix, plan.select_targets(matrix, targets), domains)
@@ -262,13 +243,6 @@ def _run(
     sys.exit(code)
 
 
-def _fail(line: str, code: int, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exc()
-    click.echo(" ".join(line.split()), err=True)
-    sys.exit(code)
-
-
 def main() -> None:
     try:
         commands(prog_name="rejeu", standalone_mode=False)
@@ -277,4 +251,4 @@ def main() -> None:
         sys.exit(ExitCode.USAGE)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "rejeu"
-        _fail(f"rejeu: {error.format_message()} (see {command} --help)", ExitCode.USAGE, debug=False)
+        fail(f"rejeu: {error.format_message()} (see {command} --help)", ExitCode.USAGE, debug=False)

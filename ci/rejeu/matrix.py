@@ -34,13 +34,15 @@ class TargetSpec(Model):
 
 
 class Platform(Model):
-    """Where the playbooks are. Paths are relative to the checkout, ``playbook`` and ``inventory`` to ``directory``."""
+    """Where the playbooks are. Paths are relative to the checkout, ``playbook`` and ``inventory`` to ``directory``.
+    ``metrics`` is the folder on a host that the node exporter takes text files from, if there is one."""
 
     directory: str
     playbook: str
     inventory: str
     group: Name
     host: Name
+    metrics: AbsolutePath | None = None
 
 
 class MintedSecret(Model):

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 
 from rejeu.errors import HarnessError
 
@@ -21,6 +22,14 @@ _stopping = threading.Event()
 
 class Interrupted(HarnessError):
     """The run is being stopped; whoever waits for a child or a state gives up."""
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM came: leave, but tidily."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class Kill(Exception):
@@ -84,6 +93,23 @@ def call(
                 _live.discard(child)
     check_interrupted()
     return code
+
+
+@contextlib.contextmanager
+def signals_raised() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped once; while the run tidies up, further ones are ignored."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for known in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(known, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def interrupt_all() -> None:

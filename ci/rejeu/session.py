@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from platformdirs import user_cache_path
 from rich.console import Console
@@ -27,7 +24,7 @@ from rejeu.hostside import Terms
 from rejeu.imaging import make_all
 from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check, awaited, idempotence, isolation
-from rejeu.processes import interrupt_all
+from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
 from rejeu.results import Assertion, CellResult, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
@@ -37,14 +34,6 @@ from rejeu.targets.images import ensure
 
 JUDGED = "judged"
 HAD = "what it installs can be had"
-
-
-class Stopped(BaseException):
-    """SIGINT or SIGTERM came: leave, but tidily."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 @dataclass
@@ -65,7 +54,7 @@ class Session:
 
     def run(self) -> int:
         """Judge every cell, write the JUnit file, say how it went, and return the exit code."""
-        with _signals_raised():
+        with signals_raised():
             try:
                 return self._run()
             except Stopped as stopped:  # before the first cell
@@ -250,20 +239,3 @@ class Session:
         name = f"{recipe}-{target}"
         folder = self.checkout / hostside.IMAGES / recipe
         return ensure(engine.client, folder, self.matrix.targets[target], name, runs.path / f"image-{name}.log")
-
-
-@contextmanager
-def _signals_raised() -> Iterator[None]:
-    """SIGINT and SIGTERM raise Stopped once; while the run tidies up, further ones are ignored."""
-
-    def stop(number: int, frame: FrameType | None) -> Any:
-        for known in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(known, signal.SIG_IGN)
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -27,6 +27,7 @@ from rejeu.errors import ConfigError
 from rejeu.matrix import Matrix, Waiver
 from rejeu.needs import Artifact
 from rejeu.plan import Cell, Check
+from rejeu.processes import Stopped, signals_raised
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import Secrets
 from rejeu.session import Session
@@ -289,8 +290,8 @@ def test_an_interrupt_before_the_first_cell(
 
 
 def test_while_the_run_tidies_up_further_signals_are_ignored() -> None:
-    with session._signals_raised():
-        with pytest.raises(session.Stopped) as caught:
+    with signals_raised():
+        with pytest.raises(Stopped) as caught:
             interrupt(signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
     assert caught.value.number == signal.SIGTERM

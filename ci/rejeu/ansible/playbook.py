@@ -28,6 +28,7 @@ from rejeu.values import Task, TaskRun
 
 BIN = Path(sys.executable).parent
 _CALLBACKS = Path(__file__).parent / "callback"
+CHECK = ("--check", "--diff")
 
 
 @dataclass(frozen=True)
@@ -91,36 +92,60 @@ def run(
 
     ``check`` is ``--check --diff``: Ansible says what it would do.
     """
-    events_path = folder / f"{label}.events.jsonl"
-    log = folder / f"{label}.log"
-    events_path.touch()
     argv = [*_command(project), "-i", str(connection)]
     if tags:
         argv += ["--tags", ",".join(tags)]
     if skipped := (*project.skip_tags, *skip_tags):
         argv += ["--skip-tags", ",".join(skipped)]
     if check:
-        argv += ["--check", "--diff"]
-    follow = _Follower(events_path, project.checkout, on_task)
-    env = {**environment(project), "REJEU_EVENTS": str(events_path)}
+        argv += CHECK
+    return execute(
+        argv,
+        checkout=project.checkout,
+        directory=project.directory,
+        inherited=project.secrets.environment(os.environ),
+        folder=folder,
+        label=label,
+        on_task=on_task,
+        steps=steps,
+    )
+
+
+def execute(
+    argv: Sequence[str],
+    *,
+    checkout: Path,
+    directory: Path,
+    inherited: Mapping[str, str],
+    folder: Path,
+    label: str,
+    on_task: Callable[[str], None] = lambda _: None,
+    steps: Steps | None = None,
+) -> PlaybookRun:
+    """Run ansible-playbook in ``directory``, in the environment ``inherited`` and with our callback."""
+    events_path = folder / f"{label}.events.jsonl"
+    log = folder / f"{label}.log"
+    events_path.touch()
+    follow = _Follower(events_path, checkout, on_task)
+    env = {**_with_callback(inherited, directory / "ansible.cfg"), "REJEU_EVENTS": str(events_path)}
     start_ns = time.time_ns()
     if steps is None:
-        code = call(argv, log=log, cwd=project.directory, env=env, while_waiting=follow)
+        code = call(argv, log=log, cwd=directory, env=env, while_waiting=follow)
     else:
         with _stepping(follow, steps) as (step, end):
             env["REJEU_STEP"] = str(end)
-            code = call(
-                argv, log=log, cwd=project.directory, env=env, while_waiting=step, every_s=0.01, inherited=[end]
-            )
+            code = call(argv, log=log, cwd=directory, env=env, while_waiting=step, every_s=0.01, inherited=[end])
     with events_path.open() as lines:
-        events = parse(lines, project.checkout)
+        events = parse(lines, checkout)
     return PlaybookRun(code, events, start_ns, time.time_ns(), log)
 
 
 def environment(project: Project) -> dict[str, str]:
     """The user's environment, plus what rejeu needs. Their own callbacks and settings stay in force."""
-    config = project.directory / "ansible.cfg"
-    inherited = project.secrets.environment(os.environ)
+    return _with_callback(project.secrets.environment(os.environ), project.directory / "ansible.cfg")
+
+
+def _with_callback(inherited: Mapping[str, str], config: Path) -> dict[str, str]:
     return {
         **inherited,
         "PATH": f"{BIN}{os.pathsep}{inherited.get('PATH', '')}",

@@ -10,7 +10,7 @@ import click
 from junit_xml import TestCase, TestSuite
 
 from rejeu import junit
-from rejeu.errors import RejeuError
+from rejeu.commanding import debuggable, told
 from rejeu.gitops import reading, schemas
 from rejeu.gitops.manifests import Finding
 from rejeu.gitops.rules import RULES
@@ -23,21 +23,16 @@ SCHEMAS = f"every manifest fits its schema (Kubernetes {schemas.KUBERNETES})"
 
 
 @click.command(name=NAME)
-def gitops() -> None:
+@debuggable
+def gitops(debug: bool) -> None:
     """Check what Argo CD would deploy: schemas, paths, secrets, versions, exposure."""
     checkout = Path.cwd().resolve()
     report = junit.path(checkout, NAME)
     # Whatever stops this run, an earlier one's verdict must not stand for it.
     report.unlink(missing_ok=True)
-    try:
+    with told(debug):
         findings, manifests = check(checkout)
         junit.save(report, [_suite(findings)])
-    except RejeuError as error:
-        click.echo(f"rejeu: {error}", err=True)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        click.echo(f"rejeu: {type(error).__name__}: {error}", err=True)
-        sys.exit(ExitCode.HARNESS)
     for assertion, found in findings.items():
         if found:
             click.echo(f"failed: {assertion}")

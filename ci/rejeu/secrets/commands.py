@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -15,22 +14,13 @@ from rich.console import Console
 
 from rejeu import junit
 from rejeu import matrix as matrix_file
+from rejeu.commanding import everywhere, told
 from rejeu.plan import Check
 from rejeu.results import ExitCode, Status
 from rejeu.secrets import production
 from rejeu.secrets.check import check as judge
 from rejeu.secrets.place import Place
 from rejeu.summary import summarise
-
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-def register(commands: click.Group, shared: Decorator, told: Callable[[bool], AbstractContextManager[None]]) -> None:
-    """Add the group to ``commands``. ``shared`` gives each the options --matrix and --debug; ``told`` tells errors."""
-    group = click.Group("secrets", help="Make, renew, check and edit the secrets of production.")
-    for body in (init, rotate, check, edit):
-        group.add_command(click.command(name=body.__name__)(shared(_guarded(body, told))))
-    commands.add_command(group)
 
 
 def init(matrix_path: Path) -> ExitCode:
@@ -76,9 +66,7 @@ def _do(matrix_path: Path, work: Callable[[Place], Iterator[str]]) -> ExitCode:
     return ExitCode.CLEAN
 
 
-def _guarded(
-    body: Callable[..., ExitCode], told: Callable[[bool], AbstractContextManager[None]]
-) -> Callable[..., None]:
+def _guarded(body: Callable[..., ExitCode]) -> Callable[..., None]:
     @wraps(body)
     def command(*, debug: bool, **given: Any) -> None:
         with told(debug):
@@ -86,3 +74,8 @@ def _guarded(
         sys.exit(code)
 
     return command
+
+
+secrets = click.Group("secrets", help="Make, renew, check and edit the secrets of production.")
+for _body in (init, rotate, check, edit):
+    secrets.add_command(click.command(name=_body.__name__)(everywhere(_guarded(_body))))

@@ -1,0 +1,55 @@
+"""What every command of the command line has: its common options, and errors told in one line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from rejeu.errors import RejeuError
+from rejeu.processes import Stopped, signals_raised
+from rejeu.results import ExitCode
+
+
+def debuggable(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
+
+
+def everywhere(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that reads the matrix."""
+    matrix = click.Path(path_type=Path)
+    option = click.option("--matrix", "matrix_path", default="ci/matrix.yml", show_default=True, type=matrix)
+    return option(debuggable(command))
+
+
+@contextmanager
+def told(debug: bool) -> Iterator[None]:
+    """An error in one line, and its exit code."""
+    try:
+        yield
+    except RejeuError as error:
+        fail(f"rejeu: {error}", error.exit_code, debug)
+    except Exception as error:
+        fail(f"rejeu: {type(error).__name__}: {error} (--debug shows where)", ExitCode.HARNESS, debug)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM end what is called meanwhile, and then the command, with the signal's exit code."""
+    with signals_raised():
+        try:
+            yield
+        except Stopped as stopped:
+            fail("rejeu: interrupted", 128 + stopped.number, debug=False)
+
+
+def fail(line: str, code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    click.echo(" ".join(line.split()), err=True)
+    sys.exit(code)

@@ -1,0 +1,108 @@
+"""Looks at a host of production, and prints what it saw as JSON. Sent over, not installed: one file, standard library.
+
+The argument is JSON: ``units`` (patterns, as systemctl takes them) and ``metrics`` (a folder of ``.prom`` files, or
+null).
+"""
+
+# ruff: noqa: PTH112, PTH118, PTH123, PTH208
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any, Dict, Iterator, List
+
+_PROPERTIES = (
+    *("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Type", "RemainAfterExit", "ConditionResult"),
+    "StateChangeTimestampMonotonic",
+)
+
+
+def main(argument: str) -> None:
+    request = json.loads(argument)
+    unread: List[str] = []
+    seen = {
+        "at": time.time(),
+        "units": list(units(request["units"], unread)),
+        "metrics": dict(metrics(request["metrics"], unread)) if request["metrics"] else {},
+        "peers": list(peers(unread)),
+        "disks": list(disks()),
+        "unread": unread,
+    }
+    print(json.dumps(seen))
+
+
+def units(patterns: List[str], unread: List[str]) -> Iterator[Dict[str, Any]]:
+    """Each loaded unit, and since when (Unix seconds) it is in its state."""
+    command = ["systemctl", "show", "--all", "--property=" + ",".join(_PROPERTIES), "--", *patterns]
+    # systemd tells moments by this clock.
+    booted = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    for block in output(command, unread).split("\n\n"):
+        found = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if found.get("LoadState") == "loaded":
+            moved = int(found["StateChangeTimestampMonotonic"])
+            yield {
+                "name": found["Id"],
+                "active": found["ActiveState"],
+                "sub": found["SubState"],
+                "enabled": found["UnitFileState"] in ("enabled", "enabled-runtime"),
+                "ends": found.get("Type") == "oneshot" and found.get("RemainAfterExit") == "no",
+                "skipped": found.get("ConditionResult") == "no",
+                "since": booted + moved / 1e6 if moved else None,
+            }
+
+
+def metrics(folder: str, unread: List[str]) -> Iterator[Any]:
+    """Each metric without labels, and its value."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        unread.append("%s: %s" % (folder, error.strerror))
+        return
+    for name in names:
+        if name.endswith(".prom"):
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                for line in file:
+                    words = line.split()
+                    if len(words) == 2 and not line.startswith("#") and "{" not in line:
+                        yield words[0], float(words[1])
+
+
+def peers(unread: List[str]) -> Iterator[Dict[str, Any]]:
+    """Each of WireGuard's peers, and when (Unix seconds) its last handshake was."""
+    for line in output(["wg", "show", "all", "latest-handshakes"], unread).splitlines():
+        interface, peer, moment = line.split("\t")
+        yield {"interface": interface, "peer": peer, "handshake": int(moment) or None}
+
+
+def disks() -> Iterator[Dict[str, Any]]:
+    """Each file system on a disk, once, with its bytes."""
+    devices = set()
+    with open("/proc/self/mounts", encoding="utf-8") as file:
+        for line in file:
+            device, mount = line.split()[:2]
+            mount = mount.encode().decode("unicode_escape")
+            # The root may be on no device of its own, as in a container.
+            if (device.startswith("/dev/") or mount == "/") and device not in devices and os.path.isdir(mount):
+                devices.add(device)
+                usage = shutil.disk_usage(mount)
+                yield {"mount": mount, "size": usage.total, "free": usage.free}
+
+
+def output(command: List[str], unread: List[str]) -> str:
+    """What the command prints; why it could not is one of ``unread``."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    except OSError as error:
+        unread.append("%s: %s" % (command[0], error.strerror))
+        return ""
+    if done.returncode:
+        unread.append("%s: %s" % (command[0], " ".join(done.stderr.decode(errors="replace").split())))
+    return done.stdout.decode(errors="replace")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
