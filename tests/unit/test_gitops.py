@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from rejeu.cli import commands
 from rejeu.gitops import schemas
 from rejeu.secrets import sops
+from rejeu.secrets.recipients import rule_of
 
 CHECKOUT = Path(__file__).parents[2]
 APPS = "gitops/apps"
@@ -173,7 +174,7 @@ def run_sops(checkout: Path, *arguments: str, key: str = "") -> subprocess.Compl
 def test_a_secret_is_encrypted_by_the_rules_of_the_checkout_and_opened_by_either_key(checkout: Path) -> None:
     rules = YAML(typ="safe").load((CHECKOUT / ".sops.yaml").read_text())
     (rule,) = [one for one in rules["creation_rules"] if one["path_regex"].startswith("gitops/")]
-    assert rule["age"].count("age1") == 2
+    assert len(rule_of((CHECKOUT / ".sops.yaml").read_text(), "gitops/a.sops.yaml").recipients) >= 2
     rule["age"] = f"{OPERATOR.to_public()},{CLUSTER.to_public()}"
     with (checkout / ".sops.yaml").open("w") as file:
         YAML().dump({"creation_rules": [rule]}, file)

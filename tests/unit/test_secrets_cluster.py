@@ -45,9 +45,10 @@ def checkout(tmp_path: Path, matrix_text: str, monkeypatch: pytest.MonkeyPatch) 
     return made
 
 
-def seal(checkout: Checkout, data: dict[str, str], to: x25519.Identity = STRANGERS[0]) -> None:
+def seal(checkout: Checkout, data: dict[str, str], *to: str) -> None:
     document = {"kind": "SopsSecret", "spec": {"templates": [{"name": "database", "stringData": data}]}}
-    content = sops.encrypt(document, str(to.to_public()), checkout.root.parent, "^stringData$")
+    names = ",".join(to or (str(STRANGERS[0].to_public()),))
+    content = sops.encrypt(document, names, checkout.root.parent, "^stringData$")
     checkout.write(DATABASE, content.decode())
 
 
@@ -106,7 +107,7 @@ def test_a_second_init_changes_nothing(checkout: Checkout) -> None:
 
 def test_init_makes_good_what_differs_and_keeps_what_stands_beside_it(checkout: Checkout) -> None:
     checkout.done("init")
-    seal(checkout, {"password": "an old one", "token": "by hand"}, mine(checkout)[0])
+    seal(checkout, {"password": "an old one", "token": "by hand"}, *declared(checkout))
     checkout.done("init")
     assert opened(checkout, cluster_key(checkout)) == {"password": checkout.values()["db_password"], "token": "by hand"}
 
