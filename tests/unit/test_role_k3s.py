@@ -140,7 +140,8 @@ def host(tmp_path: Path) -> Host:
 def publish(folder: Path, version: str, *, says: str | None = None) -> Path:
     """A release's files, as its project names them."""
     folder.mkdir(parents=True)
-    binary = f"#!/bin/sh\necho 'k3s version {says or version} (0123abcd)'\necho 'go version go1'\n"
+    # k3s calls itself by the name that it was started under, as programs of many names do.
+    binary = f"#!/bin/sh\necho \"$(basename \"$0\")\"' version {says or version} (0123abcd)'\necho 'go version go1'\n"
     contents = {BINARY: binary.encode(), IMAGES: f"images of {version}".encode(), f"{IMAGES[:-4]}": b"not taken"}
     for name, content in contents.items():
         (folder / name).write_bytes(content)

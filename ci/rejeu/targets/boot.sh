@@ -5,9 +5,6 @@ set -eu
 
 if [ "${1-}" = nesting ]; then
     shift
-    # Where system paths are unconfined, /proc/sys came writable, and hardening would reach the host's kernel.
-    mount --bind /proc/sys /proc/sys
-    mount -o remount,bind,ro /proc/sys
     # Containers within see the mounts that are made later.
     mount --make-rshared /
     while read -r _ where type _; do
