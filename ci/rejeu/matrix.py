@@ -236,6 +236,9 @@ class Domain(Model):
     config: dict[str, tuple[Glob, ...]] = Field(
         default={}, description="unit to the files that it reads when it starts or reloads, beside those its unit names"
     )
+    remade: tuple[str, ...] = Field(
+        default=(), description="what its service makes anew at each boot, of other names or text: `FACET NAME`, globs"
+    )
     artifact: Artifact | None = None
     privileges: Privileges = Privileges()
 

@@ -84,6 +84,11 @@ def data_of(matrix: Matrix, state: State) -> tuple[tuple[str, ...], ...]:
     return tuple(matrix.domains[name].data for name in standing(matrix, state))
 
 
+def remade_of(matrix: Matrix, state: State) -> tuple[str, ...]:
+    """The patterns of what the services in ``state`` make anew at each boot."""
+    return tuple(pattern for name in standing(matrix, state) for pattern in matrix.domains[name].remade)
+
+
 def ordered(matrix: Matrix) -> tuple[str, ...]:
     """All domains, requirements first, otherwise in the matrix's order."""
     done: list[str] = []

@@ -57,6 +57,23 @@ def test_data_is_shown_only() -> None:
     assert judge_return([moved], [("/srv/db/**",)]) == ([], [moved])
 
 
+@pytest.mark.parametrize(
+    ("moved", "is_lost"),
+    [
+        (change(Facet.UNITS, "run-pod1.mount", Kind.STOPPED, "active -> inactive"), False),
+        (change(Facet.UNITS, "run.mount", Kind.STOPPED, "active -> inactive"), True),
+        (Change(Facet.FIREWALL, Kind.RUNTIME, "ip nat", "rules changed", diff="- 10.42.0.6\n+ 10.42.0.7"), False),
+        (Change(Facet.FIREWALL, Kind.RUNTIME, "inet nat", "rules changed", diff="- 80\n+ 81"), True),
+        (change(Facet.FIREWALL, "ip nat", detail="the table is gone"), True),
+    ],
+)
+def test_what_a_service_makes_anew_at_each_boot_has_to_be_there_again(moved: Change, is_lost: bool) -> None:
+    remade = ["units run-*.mount", "firewall ip nat"]
+    findings, background = judge_return([moved], (), remade=remade)
+    assert (bool(findings), bool(background)) == (is_lost, not is_lost)
+    assert judge_return([moved], ()).lost, "without the declaration it is a loss"
+
+
 @pytest.mark.parametrize("path", ["/etc/.updated", "/var/.updated"])
 def test_systemd_notes_which_release_it_booted(path: str) -> None:
     moved = change(Facet.FILES, path, Kind.CONTENT)

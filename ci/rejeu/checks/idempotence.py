@@ -24,7 +24,7 @@ from rejeu.judge.selection import judge_success
 from rejeu.judge.stale import judge_stale
 from rejeu.observe.probes import Silent
 from rejeu.observe.snapshot import Snapshot
-from rejeu.plan import SITE, Cell, data_of
+from rejeu.plan import SITE, Cell, data_of, remade_of
 from rejeu.values import Facet, Finding, Kind
 
 PORTABLE = "requirements stand after a restart"
@@ -209,8 +209,9 @@ def _booted(machines: Machines, before: Snapshot, observed: Observed) -> tuple[S
     """What the target shows after its boot, and what of ``before`` has not come back."""
     booted = machines.snapshot("booted")
     observed.missing.update(booted.missing)
-    data = data_of(machines.context.matrix, machines.cell.reaches)
-    lost, background = judge_return(different(before, booted), data, observed.background)
+    matrix, state = machines.context.matrix, machines.cell.reaches
+    changes = different(before, booted)
+    lost, background = judge_return(changes, data_of(matrix, state), observed.background, remade_of(matrix, state))
     observed.background += background
     return booted, lost
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rejeu.judge.background import is_configuration, separate
 from rejeu.judge.describe import blame, describe
+from rejeu.judge.patterns import matches
 from rejeu.values import Cause, Change, Facet, Finding, Kind
 
 # A boot makes these anew.
@@ -21,10 +22,15 @@ class Returned(NamedTuple):
     background: list[Change]
 
 
-def judge_return(changes: Sequence[Change], data: Sequence[tuple[str, ...]], moving: Iterable[Change] = ()) -> Returned:
+def judge_return(
+    changes: Sequence[Change],
+    data: Sequence[tuple[str, ...]],
+    moving: Iterable[Change] = (),
+    remade: Sequence[str] = (),
+) -> Returned:
     """``changes`` are those between the target before it went down and the same target up again, with all left out
     that no two lives share. ``data`` are the patterns of each domain's own files, ``moving`` what moved by
-    itself before."""
+    itself before, ``remade`` the patterns (``FACET NAME``) of what services make anew at each boot."""
     lasting = [change for change in changes if not f"{change.subject}/".startswith(VOLATILE)]
     real, background = separate(lasting, data=data)
     by_itself = {(one.kind, one.subject) for one in moving if one.facet is Facet.FILES}
@@ -34,7 +40,7 @@ def judge_return(changes: Sequence[Change], data: Sequence[tuple[str, ...]], mov
             background.append(change)
             continue
         is_kept = change.facet is Facet.FILES and change.subject.startswith(_KEPT_BY_SERVICES)
-        if _is_of_the_boot(change) or (is_kept and not is_configuration(change.subject)):
+        if _is_of_the_boot(change) or _is_remade(change, remade) or (is_kept and not is_configuration(change.subject)):
             background.append(change)
             continue
         lost.append(
@@ -58,6 +64,12 @@ def made_again(lost: Sequence[Finding], replayed: Sequence[Finding]) -> list[Fin
         else one
         for one in lost
     ]
+
+
+def _is_remade(change: Change, remade: Sequence[str]) -> bool:
+    """A ruleset of theirs may say something else, and has to be there."""
+    is_gone = change.facet is Facet.FIREWALL and not change.diff
+    return not is_gone and matches(f"{change.facet} {change.subject}", remade)
 
 
 def _is_of_the_boot(change: Change) -> bool:
