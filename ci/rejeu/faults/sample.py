@@ -1,15 +1,14 @@
-"""A sample of the corpus: few faults that together show every class, kind of finding and check. Pure."""
+"""A sample of the corpus: few faults that together take every check, in every domain, and every step. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from rejeu.documents import Document
 from rejeu.faults.catalogue import Fault
-from rejeu.values import Kind
 
-# What a fault stands for: ("class", "appended"), ("kind", "content"), ("check", "idempotence"), ("step", "reboot").
-Aspect = tuple[str, str]
+# What a fault stands for: ("check", "idempotence", "base"), ("step", "reboot").
+Aspect = tuple[str, ...]
 
 
 def sample(faults: Sequence[Document[Fault]]) -> list[Document[Fault]]:
@@ -18,8 +17,7 @@ def sample(faults: Sequence[Document[Fault]]) -> list[Document[Fault]]:
     The next is always the one that adds the most; among equals the one that takes fewer steps, and then the first by
     its id. The same corpus has the same sample.
     """
-    certain = {document.value.expect.kind[0] for document in faults if len(document.value.expect.kind) == 1}
-    stands_for = {document.value.id: aspects(document.value, certain) for document in faults}
+    stands_for = {document.value.id: aspects(document.value) for document in faults}
     missing = {aspect for some in stands_for.values() for aspect in some}
     chosen: set[str] = set()
     while missing:
@@ -32,15 +30,6 @@ def sample(faults: Sequence[Document[Fault]]) -> list[Document[Fault]]:
     return [document for document in faults if document.value.id in chosen]
 
 
-def aspects(fault: Fault, certain: Collection[Kind]) -> frozenset[Aspect]:
-    """What a fault stands for. Which of several expected kinds comes is not known beforehand: they count only where
-    they are not among the ``certain`` ones, that another fault expects alone."""
-    kinds = [kind for kind in fault.expect.kind if len(fault.expect.kind) == 1 or kind not in certain]
-    return frozenset(
-        [
-            ("class", fault.class_),
-            ("check", fault.check),
-            *(("step", step) for step in fault.steps),
-            *(("kind", kind) for kind in kinds),
-        ]
-    )
+def aspects(fault: Fault) -> frozenset[Aspect]:
+    """What a fault stands for: the parts that judge it. What it is made of, judging alone decides, without a target."""
+    return frozenset([("check", fault.check, fault.domain), *(("step", step) for step in fault.steps)])
