@@ -126,8 +126,10 @@ class Machines:
                 "",
             ]
         )
+        # Until an earlier one in user space has ended, its socket is in the way of the next.
         script = (
             "ip link delete rejeu0 2>/dev/null;"
+            " for pid in $(pgrep -f '^[^ ]*wireguard-go rejeu0$'); do timeout 10 tail --pid=$pid -f /dev/null; done;"
             " { ip link add rejeu0 type wireguard 2>/dev/null || wireguard-go rejeu0 >/dev/null 2>&1; }"
             " && wg setconf rejeu0 /dev/stdin"
             f" && ip address add {tunnel.peer_address}/32 dev rejeu0"
