@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rejeu import declaration, footprints, junit, metrics, plan
+from rejeu import declaration, footprints, junit, metrics, plan, run_commands
 from rejeu import matrix as matrix_file
 from rejeu.commanding import everywhere, fail, told
 from rejeu.context import Options, Step
@@ -202,8 +202,8 @@ def faults(
     sys.exit(code)
 
 
-for group in (gitops, secrets, ops):
-    commands.add_command(group)
+for command in (gitops, secrets, ops, *run_commands.COMMANDS):
+    commands.add_command(command)
 
 
 def _run(

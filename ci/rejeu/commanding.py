@@ -45,7 +45,7 @@ def stoppable() -> Iterator[None]:
         try:
             yield
         except Stopped as stopped:
-            fail("rejeu: interrupted", 128 + stopped.number, debug=False)
+            fail("rejeu: interrupted", stopped.exit_code, debug=False)
 
 
 def fail(line: str, code: int, debug: bool) -> NoReturn:

@@ -3,36 +3,74 @@
 from __future__ import annotations
 
 import gzip
-import json
 import secrets
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
-from rejeu.plan import Cell
-from rejeu.results import CellResult
-from rejeu.secrets import find_leaks, redact
-from rejeu.values import Finding, Kind
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 
-COMPRESSED = ".gz"
+from rejeu import bound, files, sources
+from rejeu.files import COMPRESSED
+from rejeu.journal import CELL_END, EVIDENCE_DROP, FILE, Journal
+from rejeu.plan import Cell
+from rejeu.results import CellResult, Status
+from rejeu.secrets import find_leaks, redact
+from rejeu.sources import Excerpt
+from rejeu.values import Finding, Kind
+from rejeu.wording import described
+
+CELLS = "cells.jsonl"
+DIFFS = "findings.diff"
+# Raw material that is of no use once the cell is judged, but to look things up.
+_BULKY = ("probes.jsonl", "writes.jsonl")
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A line of ``cells.jsonl``: what a cell concluded, and the text of the tasks that its findings name."""
+
+    cell: str
+    status: Status
+    result: CellResult
+    sources: tuple[Excerpt, ...] = ()
+
+
+_WIRE = TypeAdapter(Record)
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """``.rejeu/runs/<UTC time>-<id>`` of the checkout."""
+    """``.rejeu/runs/<UTC time>-<id>`` of the checkout. ``values`` are blotted out of what is written here."""
 
     path: Path
     checkout: Path
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    _ended: dict[Path, bool] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, checkout: Path) -> RunFolder:
+    def create(cls, checkout: Path, values: Mapping[str, str] | None = None) -> RunFolder:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = checkout / ".rejeu" / "runs" / f"{stamp}-{secrets.token_hex(3)}"
+        path = runs_of(checkout) / f"{stamp}-{secrets.token_hex(3)}"
         path.mkdir(parents=True)
-        return cls(path, checkout)
+        return cls(path, checkout, values or {})
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.path / FILE, self.values)
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """While this lasts, nobody removes the folder. The kernel lets go of the lock however the run ends."""
+        with FileLock(self.path / _LOCK):
+            yield
+        (self.path / _LOCK).unlink(missing_ok=True)
 
     def cell(self, cell: Cell) -> Path:
         """A fresh folder for a cell; one that is run again gets another, so that nothing is overwritten."""
@@ -45,31 +83,74 @@ class RunFolder:
             return path
         raise FileExistsError(self.path / cell.name)
 
-    def record(self, result: CellResult) -> None:
-        """Add a cell that has ended to ``cells.jsonl``: its verdicts, and where its seconds went."""
-        line = {
-            "cell": result.cell.name,
-            "status": result.status,
-            "seconds": round(result.seconds, 3),
-            "ansible_seconds": round(result.ansible_seconds, 3),
-            "background": result.background,
-            "waived": [
-                {
-                    "assertion": assertion.name,
-                    "subject": one.finding.subject,
-                    "until": str(one.waiver.expires),
-                    "reason": one.waiver.reason,
-                }
-                for assertion in result.assertions
-                for one in assertion.waived
-            ],
-            "assertions": {assertion.name: assertion.status for assertion in result.assertions},
-        }
-        with (self.path / "cells.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+    def record(self, result: CellResult, root: Path | None = None, limit: int = bound.BOUND) -> None:
+        """Add a cell that has ended to ``cells.jsonl``, and keep the folder within ``limit`` bytes. ``root`` is where
+        its playbooks are, if not in the checkout."""
+        every = [*result.findings, *(one.finding for one in result.waived)]
+        excerpts = sources.excerpts((one.run.task for one in every if one.run), root or self.checkout)
+        record = Record(result.cell.name, result.status, _without_items(result), excerpts)
+        with (self.path / CELLS).open("a") as file:
+            file.write(f"{redact(_WIRE.dump_json(record).decode(), self.values)}\n")
+        if result.evidence:
+            self._write_diffs(self.checkout / result.evidence, every)
+        self.journal.tell(
+            CELL_END, cell=result.cell.name, status=result.status, seconds=round(result.seconds, 3), **_counted(result)
+        )
+        self._bound(result, limit)
 
     def relative(self, path: Path) -> str:
         return str(path.relative_to(self.checkout))
+
+    def _write_diffs(self, folder: Path, findings: list[Finding]) -> None:
+        told = "\n".join(f"# {described(finding)}\n{finding.diff}" for finding in findings if finding.diff)
+        if told:
+            files.write_whole(folder / DIFFS, redact(told, self.values).encode())
+
+    def _bound(self, result: CellResult, limit: int) -> None:
+        clean = result.status in (Status.PASSED, Status.SKIPPED)
+        own = self.checkout / result.evidence if result.evidence else None
+        for folder in [self.path / result.cell.name, *sorted(self.path.glob(f"{result.cell.name}.[0-9]*"))]:
+            if folder.is_dir():
+                self._ended[folder] = clean or folder != own  # attempts that were given up judged nothing
+        for one in bound.keep_within(self.path, self._ended, limit):
+            self.journal.tell(
+                EVIDENCE_DROP,
+                cell=one.folder.name,
+                what=one.what,
+                files=one.files,
+                bytes=one.size,
+                why=f"the run's folder was over its bound of {limit} bytes",
+            )
+
+
+def runs_of(checkout: Path) -> Path:
+    return checkout / ".rejeu" / "runs"
+
+
+def is_under_way(run: Path) -> bool:
+    """Whether a process still writes this run's folder."""
+    if not (run / _LOCK).exists():
+        return False
+    try:
+        with FileLock(run / _LOCK, blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def records(run: Path) -> Iterator[Record]:
+    """The cells of a run that have ended, in that order; what a killed run cut off, or an earlier version of rejeu
+    wrote in another form, is left out."""
+    for line in files.lines(run / CELLS):
+        with suppress(ValueError):
+            yield _WIRE.validate_json(line)
+
+
+def compress_bulky(folder: Path) -> None:
+    """What a cell's folder holds most of, once the cell has ended."""
+    for name in _BULKY:
+        if (folder / name).exists():
+            files.compress(folder / name)
 
 
 def judge_secrets(folder: Path, values: Mapping[str, str]) -> list[Finding]:
@@ -83,7 +164,7 @@ def judge_secrets(folder: Path, values: Mapping[str, str]) -> list[Finding]:
         ]
         if leaks:
             clean = redact(data.decode(errors="replace"), values).encode()
-            path.write_bytes(gzip.compress(clean) if path.suffix == COMPRESSED else clean)
+            files.write_whole(path, gzip.compress(clean) if path.suffix == COMPRESSED else clean)
     return findings
 
 
@@ -94,3 +175,26 @@ def _contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
             with suppress(OSError, EOFError, zlib.error):  # what cannot be unpacked is looked through as it is
                 raw = gzip.decompress(raw) if path.suffix == COMPRESSED else raw
             yield path, raw
+
+
+def _counted(result: CellResult) -> Mapping[str, int]:
+    return {"findings": len(result.findings), "waived": len(result.waived)}
+
+
+def _without_items(result: CellResult) -> CellResult:
+    """Without what its tasks managed item by item: the events have it."""
+
+    def brief(finding: Finding) -> Finding:
+        return replace(finding, run=finding.run.without_items()) if finding.run else finding
+
+    return replace(
+        result,
+        assertions=tuple(
+            replace(
+                one,
+                findings=tuple(map(brief, one.findings)),
+                waived=tuple(replace(waived, finding=brief(waived.finding)) for waived in one.waived),
+            )
+            for one in result.assertions
+        ),
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from rejeu.errors import ConfigError, HarnessError
+from rejeu.files import write_whole
 from rejeu.judge.footprint import owns, undeclared
 from rejeu.judge.generalise import FIELDS, patterns
 from rejeu.judge.measure import Mark, Measured
@@ -26,7 +27,7 @@ _WIRE = TypeAdapter(Measured)
 
 def write(folder: Path, measured: Measured) -> None:
     """Leave ``measured`` in a cell's folder, as the evidence that the declaration can be made from."""
-    (folder / FILE).write_bytes(_WIRE.dump_json(measured, indent=1))
+    write_whole(folder / FILE, _WIRE.dump_json(measured, indent=1))
 
 
 def read(run: Path) -> list[Measured]:

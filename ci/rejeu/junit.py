@@ -8,6 +8,7 @@ from pathlib import Path
 
 from junit_xml import TestCase, TestSuite, to_xml_report_string
 
+from rejeu.files import write_whole
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import redact
 from rejeu.values import Finding, TaskRun
@@ -21,12 +22,15 @@ _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 _MOST_BACKGROUND = 20
 
 
+FILE = "junit.xml"
+
+
 def path(checkout: Path, session: str) -> Path:
     return checkout / "reports" / f"{session}.xml"
 
 
-def write(report: Path, results: Iterable[CellResult], values: Mapping[str, str]) -> None:
-    """Write ``results`` to ``report`` as one file that any JUnit reader takes. ``values`` are blotted out of it."""
+def write(reports: Iterable[Path], results: Iterable[CellResult], values: Mapping[str, str]) -> None:
+    """Write ``results`` to each of ``reports``: a file that any JUnit reader takes. ``values`` are blotted out."""
     by_target: dict[str, list[CellResult]] = {}
     for result in results:
         by_target.setdefault(result.cell.target, []).append(result)
@@ -38,15 +42,14 @@ def write(report: Path, results: Iterable[CellResult], values: Mapping[str, str]
         )
         for target, found in by_target.items()
     ]
-    save(report, suites)
+    for report in reports:
+        save(report, suites)
 
 
 def save(report: Path, suites: Sequence[TestSuite]) -> None:
     """Write the whole report, or leave the one that is there."""
     report.parent.mkdir(parents=True, exist_ok=True)
-    partial = report.with_suffix(".partial")
-    partial.write_text(to_xml_report_string(suites), encoding="utf-8")
-    partial.replace(report)
+    write_whole(report, to_xml_report_string(suites).encode())
 
 
 def _cases(result: CellResult, values: Mapping[str, str]) -> list[TestCase]:

@@ -28,8 +28,12 @@ class Stopped(BaseException):
     """SIGINT or SIGTERM came: leave, but tidily."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(number)
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
         self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + self.number
 
 
 class Kill(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -23,8 +23,10 @@ STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.ERROR: "magenta",
 class Progress:
     """Told by the cells what they do; safe to call from their threads."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, tell: Callable[[str, str], None] = lambda _name, _phase: None) -> None:
+        """``tell`` is called with each new phase of a cell or an image, for the journal."""
         self._console = console
+        self._tell = tell
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
         self._phases: dict[str, str] = {}
@@ -45,8 +47,10 @@ class Progress:
         with self._lock:
             self._began.setdefault(name, time.monotonic())
             before, self._phases[name] = self._phases.get(name, ""), phase
-        if not self._console.is_terminal and before.partition(":")[0] != phase.partition(":")[0]:
-            self.line(f"{name}: {phase.partition(':')[0]}")
+        if before.partition(":")[0] != (now := phase.partition(":")[0]):
+            self._tell(name, now)
+            if not self._console.is_terminal:
+                self.line(f"{name}: {now}")
 
     def finish(self, result: CellResult) -> None:
         with self._lock:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 from rich.console import Console
@@ -22,10 +24,12 @@ from rejeu.context import Context, Options, Step
 from rejeu.evidence import RunFolder
 from rejeu.hostside import Terms
 from rejeu.imaging import make_all
+from rejeu.journal import ENGINE_CONNECT, IMAGE_PREPARE
 from rejeu.matrix import Matrix
-from rejeu.plan import Cell, Check, awaited, idempotence, isolation
+from rejeu.plan import Cell, Check, awaited, idempotence, isolation, ordered
 from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
+from rejeu.recording import recorded
 from rejeu.results import Assertion, CellResult, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
 from rejeu.summary import summarise, tally
@@ -58,11 +62,10 @@ class Session:
             try:
                 return self._run()
             except Stopped as stopped:  # before the first cell
-                return 128 + stopped.number
+                return stopped.exit_code
 
     def _run(self) -> int:
         workers = schedule.workers(os.environ)
-        report = junit.path(self.checkout, self.check)
         platform = self.matrix.platform
         directory = self.checkout / platform.directory
         hostside.refuse_missing(self.matrix, self.checkout)
@@ -81,32 +84,59 @@ class Session:
             secrets=secrets,
             skip_tags=tuple(self.left_out),
         )
-        runs = RunFolder.create(self.checkout)
+        runs = RunFolder.create(self.checkout, secrets.confidential)
+        with recorded(runs, **self._asked) as ending:
+            ending.code = self._record(project, runs, workers)
+            ending.tally = tally(self.results)
+        return ending.code
+
+    def _record(self, project: Project, runs: RunFolder, workers: int) -> int:
+        values = project.secrets.confidential
         planned = plan(project, list(self.matrix.tags), folder=runs.path)
         hostside.refuse_misfits(self.matrix, planned)
         before = host.settings()
         unjudged = Assertion.unjudged(JUDGED, "the run ended before")
-        with Progress(self.console) as progress:
+        with Progress(self.console, runs.journal.phase) as progress:
             try:
                 self._conclude(hostside.static(self.check, self.matrix, planned, **self._terms), runs, progress)
                 with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine, ExitStack() as cleanup:
                     self._judge(engine, project, runs, planned, progress, cleanup, workers)
-                for result in self._beside(runs, before, secrets.confidential):
+                for result in self._beside(runs, before, values):
                     self._conclude(result, runs, progress)
             except Stopped as stopped:
                 unjudged = Assertion.skipped(JUDGED, "interrupted")
                 judged_cells = len({result.cell for result in self.results} & set(self.cells))
                 progress.line(f"interrupted: {judged_cells} of {len(self.cells)} cells were judged")
-                return 128 + stopped.number
+                return stopped.exit_code
             except Exception as error:
                 unjudged = Assertion.unjudged(JUDGED, str(error))
                 raise
             finally:
                 # However the run ends, what was judged is not lost, and what was not is no success.
                 judged = {result.cell for result in self.results}
-                self.results += [CellResult(cell, (unjudged,)) for cell in self.cells if cell not in judged]
-                junit.write(report, self.results, secrets.confidential)
-        return self._finish(runs, secrets.confidential)
+                for cell in self.cells:
+                    if cell not in judged:
+                        self._keep(CellResult(cell, (unjudged,)), runs)
+                reports = [runs.path / junit.FILE, junit.path(self.checkout, self.check)]
+                junit.write(reports, self.results, values)
+        return self._finish(runs, values)
+
+    @property
+    def _asked(self) -> Mapping[str, Any]:
+        """What this run is about, for its journal."""
+        options = self.options
+        return {
+            "check": self.check,
+            "argv": sys.argv[1:],
+            "strict": options.strict,
+            "replays": options.replays,
+            "steps": sorted(options.steps),
+            "interrupt": f"{options.interrupt.choice}:{options.interrupt.step}",
+            "require_targets": self.require_targets,
+            "cells": [cell.name for cell in self.cells],
+            "domains": ordered(self.matrix),
+            "tags": self.matrix.tags,
+        }
 
     def _finish(self, runs: RunFolder, values: Mapping[str, str]) -> int:
         """Say how it went, and return the exit code."""
@@ -225,15 +255,25 @@ class Session:
         return [*idempotence(matrix, list(images), ()), *isolation(matrix, list(images), ())]
 
     def _conclude(self, result: CellResult, runs: RunFolder, progress: Progress) -> None:
+        self._keep(result, runs)
+        progress.finish(result)
+
+    def _keep(self, result: CellResult, runs: RunFolder) -> None:
         with self._lock:
             self.results.append(result)
-            runs.record(result)
-        progress.finish(result)
+            runs.record(result, self._root(result.cell))
+
+    def _root(self, cell: Cell) -> Path:
+        """Where the playbooks are that a cell ran."""
+        return self.checkout
 
     def _images(self, engine: Engine, runs: RunFolder, progress: Progress) -> tuple[dict[str, str], dict[str, str]]:
         """The image of each target that can be had, and the reason for each that cannot."""
+        runs.journal.tell(ENGINE_CONNECT, **engine.about())
         targets = (cell.target for cell in self.cells)
-        return make_all(targets, lambda target: self._image(engine, runs, "target", target), progress)
+        images, refusals = make_all(targets, lambda target: self._image(engine, runs, "target", target), progress)
+        runs.journal.tell(IMAGE_PREPARE, images=images, refused=refusals)
+        return images, refusals
 
     def _image(self, engine: Engine, runs: RunFolder, recipe: str, target: str) -> str:
         name = f"{recipe}-{target}"

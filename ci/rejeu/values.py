@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -180,6 +180,10 @@ class TaskRun:
     notified: bool = False
     items: tuple[tuple[str, int], ...] = ()
     delegated: str = ""
+
+    def without_items(self) -> TaskRun:
+        """The task as a whole: what it did item by item is in the events."""
+        return replace(self, items_changed=(), managed=(), items=())
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_a_role_that_sets_kernel_parameters_leaves_the_host_alone(idempotence: R
 def test_a_secret_in_a_log_is_caught_and_not_repeated(idempotence: Run, toy: Path) -> None:
     assert idempotence.failures(cell("leaker")) == {"no secret in the evidence"}, idempotence.output
     assert "secret_token" in idempotence.text(cell("leaker"), "no secret in the evidence")
-    logs = next((toy / ".rejeu" / "runs").glob("*/idempotence.debian-12.leaker/replay.log"))
+    logs = next((toy / ".rejeu" / "runs").glob("*/idempotence.debian-12.leaker/replay.ansible.log"))
     assert "the token is «secret_token»" in logs.read_text()
 
 

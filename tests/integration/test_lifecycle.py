@@ -57,7 +57,7 @@ def started(checkout: Path, cache: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_for(lambda: any((checkout / ".rejeu/runs").glob("*/*honest/converge.log")), child)
+    wait_for(lambda: any((checkout / ".rejeu/runs").glob("*/*honest/converge.ansible.log")), child)
     return child
 
 

@@ -4,16 +4,27 @@ import base64
 import gzip
 import json
 import re
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from rejeu.evidence import RunFolder, judge_secrets
+from rejeu import files, journal
+from rejeu.evidence import RunFolder, compress_bulky, is_under_way, judge_secrets, records
+from rejeu.judge.waivers import Waived
+from rejeu.matrix import Waiver
 from rejeu.plan import Cell, Check
 from rejeu.results import Assertion, CellResult
-from rejeu.values import Finding, Kind
+from rejeu.sources import Excerpt
+from rejeu.values import Facet, Finding, How, Kind, Task, TaskRun, TaskStatus
 
 CELL = Cell(Check.IDEMPOTENCE, "debian-12", "base")
+RUN = TaskRun(Task("1", "Write it", "copy", "roles/base/tasks/main.yml", 4, "base"), "node", TaskStatus.OK, 10, 20)
+MOVED = Finding(Kind.CONTENT, "/etc/x", "/etc/x: changed", Facet.FILES, "--- a\n+++ b\n", RUN, How.WRITER)
+REWRITTEN = Finding(Kind.REWRITTEN, "/etc/y", "/etc/y: written again")
 VALUES = {"app_password": "s3cret-value", "other": "another-one"}
 
 
@@ -32,20 +43,81 @@ def test_a_cell_that_is_run_again_overwrites_nothing(tmp_path: Path) -> None:
 
 def test_every_cell_that_ended_is_a_line_of_the_run(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path)
-    reported = Assertion.judged("replay reports no change", [Finding(Kind.CONTENT, "/x", "changed")], strict=False)
-    run.record(CellResult(CELL, (Assertion.judged("converged", [], strict=False), reported), 40.12345, 31.5))
-    run.record(CellResult(CELL, (Assertion.skipped("the target can be had", "no registry"),)))
-    one, two = [json.loads(line) for line in (run.path / "cells.jsonl").read_text().splitlines()]
-    assert one == {
-        "cell": "idempotence.debian-12.base",
-        "status": "failed",
-        "seconds": 40.123,
-        "ansible_seconds": 31.5,
-        "background": [],
-        "waived": [],
-        "assertions": {"converged": "passed", "replay reports no change": "failed"},
-    }
-    assert (two["status"], two["seconds"]) == ("skipped", 0)
+    waived = Waived(REWRITTEN, Waiver(subject="/etc/y", reason="known", expires=date(2030, 1, 1)))
+    reported = Assertion.judged("state unchanged", [MOVED], strict=False, waived=[waived])
+    failed = CellResult(CELL, (Assertion.judged("converged", [], strict=False), reported), 40.12345, 31.5)
+    skipped = CellResult(CELL, (Assertion.skipped("the target can be had", "no registry"),))
+    run.record(failed)
+    run.record(skipped)
+    one, two = records(run.path)
+    assert (one.cell, one.status, two.status) == (CELL.name, "failed", "skipped")
+    assert (one.result, two.result) == (failed, skipped)
+    assert [(event["event"], event["cell"], event["status"]) for event in journal.read(run.path)] == [
+        ("cell.end", CELL.name, "failed"),
+        ("cell.end", CELL.name, "skipped"),
+    ]
+
+
+def test_a_record_has_the_text_of_the_guilty_task(tmp_path: Path) -> None:
+    path = tmp_path / "roles" / "base" / "tasks" / "main.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text("- name: One\n  debug:\n\n- name: Write it\n  copy:\n    dest: /etc/x\n\n- name: Three\n  debug:\n")
+    run = RunFolder.create(tmp_path)
+    run.record(CellResult(CELL, (Assertion.judged("state unchanged", [MOVED, MOVED], strict=False),)))
+    [record] = records(run.path)
+    assert record.sources == (Excerpt(RUN.task.path, 4, "- name: Write it\n  copy:\n    dest: /etc/x"),)
+
+
+def test_what_is_kept_of_a_cell_has_no_secret_in_it(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, VALUES)
+    folder = run.cell(CELL)
+    leaking = replace(MOVED, message="said s3cret-value", diff="--- a\n+++ b\n+s3cret-value\n")
+    run.record(CellResult(CELL, (Assertion.judged("x", [leaking], strict=False),), evidence=run.relative(folder)))
+    run.journal.tell("cell.end", why="for s3cret-value")
+    assert "«app_password»" in (folder / "findings.diff").read_text()
+    assert judge_secrets(run.path, VALUES) == []
+
+
+def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path)
+    run.record(CellResult(CELL, (Assertion.judged("x", [], strict=False),)))
+    whole = (run.path / "cells.jsonl").read_text()
+    (run.path / "cells.jsonl").write_text(whole + whole[: len(whole) // 2])
+    assert [record.cell for record in records(run.path)] == [CELL.name]
+
+
+def test_a_run_is_under_way_while_its_process_lives(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path)
+    assert not is_under_way(run.path)
+    script = (
+        "import os, pathlib, sys\n"
+        "from rejeu.evidence import RunFolder\n"
+        "with RunFolder(pathlib.Path(sys.argv[1]), pathlib.Path()).under_way():\n"
+        "    print('held', flush=True); os.read(0, 1); os.kill(os.getpid(), 9)\n"
+    )
+    argv = [sys.executable, "-c", script, str(run.path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stdin
+        assert child.stdout.readline() == b"held\n"
+        assert is_under_way(run.path)
+        child.stdin.write(b".")
+        child.stdin.close()
+        assert child.wait() == -9
+    assert not is_under_way(run.path), "the kernel lets go of a killed run's lock"
+
+
+def test_what_a_cell_holds_most_of_is_compressed_and_still_read(tmp_path: Path) -> None:
+    (tmp_path / "probes.jsonl").write_text('{"probe":"a"}\n' * 1000)
+    compress_bulky(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["probes.jsonl.gz"]
+    assert list(files.rows(tmp_path / "probes.jsonl")) == [{"probe": "a"}] * 1000
+
+
+def test_samples_that_a_killed_run_cut_off_are_read_as_far_as_they_go(tmp_path: Path) -> None:
+    (tmp_path / "probes.jsonl").write_text('{"probe":"a"}\n{"pro')
+    assert list(files.rows(tmp_path / "probes.jsonl")) == [{"probe": "a"}]
+    assert list(files.rows(tmp_path / "writes.jsonl")) == []
 
 
 def test_clean_evidence_is_left_alone(tmp_path: Path) -> None:

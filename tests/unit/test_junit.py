@@ -48,7 +48,7 @@ ALL_FOUR = CellResult(
 
 def written(folder: Path, *results: CellResult, values: dict[str, str] | None = None) -> Path:
     path = folder / "reports" / "idempotence.xml"
-    junit.write(path, results, values or {})
+    junit.write([path], results, values or {})
     assert [one.name for one in path.parent.iterdir()] == ["idempotence.xml"]
     return path
 

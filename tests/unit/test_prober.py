@@ -20,7 +20,7 @@ from tests.local import Handler, LocalTarget, serving
 from rejeu.errors import HarnessError
 from rejeu.judge.availability import judge
 from rejeu.observe import probes as probes_module
-from rejeu.observe.probes import Probe, ProbeSession, Sample, write_samples
+from rejeu.observe.probes import Probe, ProbeSession, Sample
 from rejeu.targets.target import Completed
 from rejeu.values import Vantage
 
@@ -411,8 +411,15 @@ def test_sql_keeps_one_connection_and_tells_when_it_is_cut(
     assert (cut.way, cut.detail) == ("kept", "57P01 terminating connection")
 
 
-def test_samples_are_kept_as_json_lines(tmp_path: Path) -> None:
-    sample = Sample("web", "connect", 1_700_000_000_000_000_001, 0.5, "reset", None, 0.1, "closed")
-    write_samples(tmp_path / "samples.jsonl", [sample, sample])
-    lines = (tmp_path / "samples.jsonl").read_text().splitlines()
-    assert [Sample(**json.loads(line)) for line in lines] == [sample, sample]
+def test_samples_are_kept_as_they_come(here: LocalTarget, tmp_path: Path) -> None:
+    keep = tmp_path / "samples.jsonl"
+    earlier = '{"probe":"of an earlier session"}'
+    keep.write_text(f"{earlier}\n")
+    with serving(lambda connection: None) as port:
+        web = Probe("web", "base", Vantage.PUBLIC, "tcp", port=port)
+        with ProbeSession.start({Vantage.PUBLIC: here}, [web], keep) as session:
+            samples = await_samples(session, 0, lambda found: len(found) >= 5)
+            first, *told = keep.read_text().splitlines()
+            session.stop()
+    assert first == earlier, "a cell watches its target twice, before a reboot and after it"
+    assert [Sample(**json.loads(line)) for line in told][: len(samples)] == samples

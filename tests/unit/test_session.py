@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import io
-import json
 import os
+import platform
 import re
 import signal
+import subprocess
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,13 +18,14 @@ import pytest
 from junitparser import JUnitXml
 from rich.console import Console
 
-from rejeu import plan, session
+from rejeu import journal, plan, session
 from rejeu.ansible.planned import Plan, Play, Source
 from rejeu.ansible.playbook import Project
 from rejeu.checks import cells
 from rejeu.checks.observation import Observed
 from rejeu.context import Options
-from rejeu.errors import ConfigError
+from rejeu.errors import ConfigError, UnavailableError
+from rejeu.evidence import Record, is_under_way, records
 from rejeu.matrix import Matrix, Waiver
 from rejeu.needs import Artifact
 from rejeu.plan import Cell, Check
@@ -91,9 +93,11 @@ def test_a_run_with_a_target_also_judges_the_host(run: Session, monkeypatch: pyt
     assert run.run() == 4, "a cell that nobody judged is no success"
     assert [suite.name for suite in report(run)] == ["host", "debian-12", "debian-13"]
     assert (report(run).errors, report(run).failures) == (1, 0)
-    assert [line["cell"] for line in recorded(run)] == [
-        f"idempotence.host.{kind}" for kind in ("static", "kernel", "evidence", "waivers")
+    assert [record.cell for record in recorded(run)] == [
+        *(f"idempotence.host.{kind}" for kind in ("static", "kernel", "evidence", "waivers")),
+        "idempotence.debian-13.base",
     ]
+    assert recorded(run)[-1].status is Status.ERROR
 
 
 @pytest.mark.parametrize(("strict", "code"), [(False, 3), (True, 1)])
@@ -156,19 +160,53 @@ def test_a_waived_finding_is_shown_and_fails_nothing(
     assert run.run() == 3, "no target could be had, and nothing else is wrong"
     assert "waived: idempotence.host.static" in printed(run)
     assert "waived until 2027-01-31: upstream has no handler" in printed(run)
-    assert recorded(run)[0]["waived"] == [
-        {
-            "assertion": "services are restarted by handlers alone",
-            "subject": "Restart it",
-            "until": "2027-01-31",
-            "reason": "upstream has no handler",
-        }
-    ]
+    [waived] = recorded(run)[0].result.waived
+    assert (waived.finding.subject, waived.waiver.reason) == ("Restart it", "upstream has no handler")
 
 
-def recorded(run: Session) -> list[dict[str, Any]]:
-    (path,) = (run.checkout / ".rejeu" / "runs").glob("*/cells.jsonl")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def folder(run: Session) -> Path:
+    (path,) = (run.checkout / ".rejeu" / "runs").iterdir()
+    return path
+
+
+def recorded(run: Session) -> list[Record]:
+    return list(records(folder(run)))
+
+
+def test_the_journal_tells_who_ran_what_and_how_it_ended(run: Session) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=run.checkout, check=True)
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "x"], cwd=run.checkout, check=True)
+    run.run()
+    start, *between, end = journal.read(folder(run))
+    assert start["event"] == "run.start"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", start["at"])
+    assert re.fullmatch("[0-9a-f]{40}", start["git"]["revision"])
+    assert start["git"]["dirty"] is True, "the matrix is not committed"
+    assert (start["check"], start["cells"]) == ("idempotence", [cell.name for cell in run.cells])
+    assert start["host"] == platform.node()
+    assert start["user"]
+    assert {"python", "kernel", "rejeu", "ansible-core", "docker", "junit-xml"} <= start["versions"].keys()
+    assert [event["cell"] for event in between if event["event"] == "cell.end"] == [r.cell for r in recorded(run)]
+    assert (end["event"], end["exit_code"]) == ("run.end", 3)
+    assert end["tally"].startswith("2 cells: 0 passed")
+
+
+def test_the_junit_of_a_run_stays_with_it(run: Session) -> None:
+    run.run()
+    assert (folder(run) / "junit.xml").read_bytes() == (run.checkout / "reports" / "idempotence.xml").read_bytes()
+
+
+def test_a_run_that_breaks_says_so_in_its_journal(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(*_: object) -> None:
+        raise UnavailableError("the engine is gone")
+
+    monkeypatch.setattr(Session, "_judge", judge)
+    with pytest.raises(UnavailableError):
+        run.run()
+    end = journal.read(folder(run))[-1]
+    assert (end["event"], end["exit_code"], end["error"]) == ("run.end", 3, "the engine is gone")
+    assert not is_under_way(folder(run))
 
 
 # A domain that installs what cannot be had here.

@@ -88,7 +88,8 @@ def run(
     on_task: Callable[[str], None] = lambda _: None,
     steps: Steps | None = None,
 ) -> PlaybookRun:
-    """Run the playbook as an operator would; logs and events go to ``folder`` as ``label.log`` and ``.jsonl``.
+    """Run the playbook as an operator would; its log and events go to ``folder`` as ``LABEL.ansible.log`` and
+    ``LABEL.events.jsonl``.
 
     ``check`` is ``--check --diff``: Ansible says what it would do.
     """
@@ -124,7 +125,7 @@ def execute(
 ) -> PlaybookRun:
     """Run ansible-playbook in ``directory``, in the environment ``inherited`` and with our callback."""
     events_path = folder / f"{label}.events.jsonl"
-    log = folder / f"{label}.log"
+    log = folder / f"{label}.ansible.log"
     events_path.touch()
     follow = _Follower(events_path, checkout, on_task)
     env = {**_with_callback(inherited, directory / "ansible.cfg"), "REJEU_EVENTS": str(events_path)}

@@ -14,7 +14,8 @@ from rejeu.checks.machines import Machines, open_machines
 from rejeu.checks.observation import Disturbed, Observed
 from rejeu.context import Context
 from rejeu.errors import RejeuError
-from rejeu.evidence import judge_secrets
+from rejeu.evidence import compress_bulky, judge_secrets
+from rejeu.journal import ASSERTION_JUDGE
 from rejeu.judge.selection import judge_success
 from rejeu.judge.waivers import accepting
 from rejeu.plan import SITE, Cell, Check, State
@@ -70,6 +71,9 @@ def _attempt(
         _names(context, cell),
         strict=context.options.strict,
         waive=accepting(context.matrix.waivers, cell.name, context.today),
+        tell=lambda one: context.runs.journal.tell(
+            ASSERTION_JUDGE, cell=cell.name, assertion=one.name, status=one.status, findings=len(one.findings)
+        ),
     )
     observed = Observed()
     folder: Path | None = None
@@ -117,6 +121,7 @@ def _attempt(
         reason = f"{type(error).__name__}: {error}"
         ((folder or context.runs.path) / f"{cell.name}.traceback").write_text(traceback.format_exc())
     if folder:
+        compress_bulky(folder)
         context.report(cell.name, "searching the evidence for secrets")
         leaks = judge_secrets(folder, context.project.secrets.confidential)
         if leaks or not ledger.skipped_all_but(NO_LEAK):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rejeu.errors import HarnessError
+from rejeu.files import write_whole
 from rejeu.judge.drifts import Damage, Undriftable, Verdict, is_left_by_its_own_task, is_passed_over, verdict
 from rejeu.observe.sending import command
 from rejeu.observe.snapshot import Snapshot
@@ -170,4 +171,4 @@ def report(
         for one in injected
     ]
     document = {"drifts": drifts, "none for": [asdict(one) for one in undriftable], "spared": spared}
-    path.write_text(json.dumps(document, indent=1))
+    write_whole(path, json.dumps(document, indent=1).encode())

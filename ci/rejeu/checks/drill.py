@@ -14,6 +14,7 @@ from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed
 from rejeu.errors import HarnessError
+from rejeu.files import write_whole
 from rejeu.judge.restored import Content, Contents, Recovery, judge_refused, judge_restored, rows
 from rejeu.judge.selection import judge_success
 from rejeu.targets.target import Completed, Target
@@ -142,7 +143,8 @@ def _recover(
         database_bytes=size,
         rows=rows(restored),
     )
-    (fresh.folder / "recovery.json").write_text(json.dumps({**asdict(recovery), "total_s": recovery.total_s}) + "\n")
+    told = {**asdict(recovery), "total_s": recovery.total_s}
+    write_whole(fresh.folder / "recovery.json", f"{json.dumps(told)}\n".encode())
     observed.note(str(recovery))
 
 

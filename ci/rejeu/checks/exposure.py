@@ -13,6 +13,7 @@ from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.checks.observation import Observed
 from rejeu.checks.strangers import STRANGER, counted, knock, ssh_methods
+from rejeu.files import write_whole
 from rejeu.judge import exposure as judge
 from rejeu.judge.exposure import Judged, Peer, View
 from rejeu.judge.selection import judge_success
@@ -232,7 +233,7 @@ class _Exposure:
             "postgresql": {f"{port} from {vantage}": vars(one) for (vantage, port), one in self.receptions.items()},
             "wireguard": {"stranger": self.stranger and vars(self.stranger), "peer": self.friend and vars(self.friend)},
         }
-        (self.machines.folder / "exposure.json").write_text(json.dumps(document, indent=1) + "\n")
+        write_whole(self.machines.folder / "exposure.json", f"{json.dumps(document, indent=1)}\n".encode())
 
 
 def _spans(ports: Iterable[int]) -> tuple[tuple[int, int], ...]:

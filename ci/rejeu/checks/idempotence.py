@@ -169,7 +169,9 @@ def _judge_check_mode(watching: Watch, before: Snapshot, replay: PlaybookRun, le
     watching.observed.plays.append(play)
     machines.settle()
     after = watching.snapshot("after-check", since=before)
-    changes = [change for change in watching.moved(before, after, play.events.runs) if change.kind is not Kind.TOUCHED]
+    changes = [
+        change for change in watching.moved(before, after, play.events.runs, "check") if change.kind is not Kind.TOUCHED
+    ]
     wrong = judge_prediction(replay.events.runs, play.events.runs)
     if play.code != 0 and not wrong:
         wrong = judge_success(play.code, play.events, "the run with --check")

@@ -198,7 +198,7 @@ class _Isolation:
             self.machines.settle()  # this run does work: what it started has to stay up
         after = self.watching.snapshot(f"after-{label}", since=before)
         runs = play.events.runs
-        changes = self.watching.moved(before, after, runs)
+        changes = self.watching.moved(before, after, runs, label)
         changes += self._intrusions(before, after, running)
         findings = self.watching.findings([change for change in changes if change.kind is not Kind.TOUCHED], runs)
         step = Ran(play, before, after, changes, findings)

@@ -23,8 +23,17 @@ def _waive_nothing(findings: Iterable[Finding], _assertion: str) -> tuple[Iterab
 class Ledger:
     """Holds the names that a cell must conclude. What is left when the cell ends cannot have passed."""
 
-    def __init__(self, names: Iterable[str], *, strict: bool, waive: Waive = _waive_nothing) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        *,
+        strict: bool,
+        waive: Waive = _waive_nothing,
+        tell: Callable[[Assertion], None] = lambda _: None,
+    ) -> None:
+        """``tell`` is called with each conclusion, for the journal."""
         self.pending = list(names)
+        self._tell = tell
         self._strict = strict
         self._waive = waive
         self._since = time.monotonic()
@@ -49,7 +58,8 @@ class Ledger:
     def abandon(self, reason: str) -> None:
         """The harness could not go on: everything left is an error, and so is a cell that did not end in order."""
         for name in list(self.pending) or [ENDED]:
-            self.assertions.append(Assertion.unjudged(name, reason))
+            self.assertions.append(assertion := Assertion.unjudged(name, reason))
+            self._tell(assertion)
         self.pending.clear()
 
     def skip(self, names: Sequence[str], reason: str) -> None:
@@ -61,3 +71,4 @@ class Ledger:
     def _conclude(self, assertion: Assertion) -> None:
         self.pending.remove(assertion.name)
         self.assertions.append(assertion)
+        self._tell(assertion)

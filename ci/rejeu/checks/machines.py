@@ -13,7 +13,7 @@ from threading import Event
 
 from rejeu.ansible.playbook import PlaybookRun, Steps, connection_inventory, run
 from rejeu.context import Context
-from rejeu.evidence import COMPRESSED
+from rejeu.files import COMPRESSED
 from rejeu.judge.attribution import reaching
 from rejeu.matrix import Matrix, ProbeSpec, Tunnel
 from rejeu.needs import Privileges

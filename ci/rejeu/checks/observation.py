@@ -7,16 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
 
+from rejeu import moves
 from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks.kernel import unapplied
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
 from rejeu.errors import HarnessError
 from rejeu.judge import availability
-from rejeu.judge.attribution import attribute, followed, reaching, to_findings
+from rejeu.judge.attribution import attribute, blame, by_path, followed, reaching, to_findings
 from rejeu.judge.background import Writers, fired_timers, separate, triggered_units
 from rejeu.judge.changes import compare
-from rejeu.observe.probes import Probe, ProbeSession, write_samples
+from rejeu.judge.footprint import owners
+from rejeu.moves import Move
+from rejeu.observe.probes import Probe, ProbeSession
 from rejeu.observe.snapshot import Snapshot
 from rejeu.observe.writes import WriteSession, write_writes
 from rejeu.plan import State, data_of, standing
@@ -84,9 +87,9 @@ class Watch:
         self.ticking = fired_timers(before, after)
         return after
 
-    def moved(self, before: Snapshot, after: Snapshot, runs: Sequence[TaskRun] = ()) -> list[Change]:
+    def moved(self, before: Snapshot, after: Snapshot, runs: Sequence[TaskRun], label: str) -> list[Change]:
         """What changed from ``before`` to ``after`` for real; the rest goes to the observed background. ``runs`` are
-        the tasks that ran in between."""
+        the tasks that ran in between, under ``label``. All of it is evidence at once."""
         fired = fired_timers(before, after)
         # One that ticks all the time will tick in the next attempt too, and what it does was in the control window.
         if set(fired) - set(self.ticking) and not self.machines.last_attempt:
@@ -100,7 +103,36 @@ class Watch:
             real = [change for change in real if change not in by_themselves]
             background += by_themselves
         self.observed.background += background
+        self._keep(before, after, runs, label, real, background)
         return real
+
+    def _keep(
+        self,
+        before: Snapshot,
+        after: Snapshot,
+        runs: Sequence[TaskRun],
+        label: str,
+        real: Sequence[Change],
+        background: Sequence[Change],
+    ) -> None:
+        guilty, paths = reaching(runs, self._host), by_path(self.writes)
+        matrix = self.machines.context.matrix
+
+        def move(change: Change, *, by_itself: bool) -> Move:
+            found = None if by_itself else blame(change, guilty, paths.get(change.subject, ()))
+            return Move(
+                label=label,
+                since_ns=before.end_ns,
+                until_ns=after.begin_ns,
+                change=change,
+                background=by_itself,
+                domains=owners(matrix, change),
+                run=found.run.without_items() if found else None,
+                how=found.how if found else None,
+            )
+
+        told = [move(one, by_itself=False) for one in real] + [move(one, by_itself=True) for one in background]
+        moves.append(self.machines.folder, told)
 
     def _look_longer(self, before: Snapshot, window_s: float) -> list[Change]:
         """What moves with nothing run: a service that wrote meanwhile may be one that writes every few seconds. It
@@ -174,14 +206,16 @@ def watch(machines: Machines, state: State, observed: Observed) -> Iterator[Watc
     machines.context.report(machines.cell.name, "waiting for the probes")
     with (
         WriteSession.start(machines.target) as watcher,
-        ProbeSession.start({vantage: machines.at(vantage) for vantage in Vantage}, probes) as session,
+        ProbeSession.start(
+            {vantage: machines.at(vantage) for vantage in Vantage}, probes, machines.folder / "probes.jsonl"
+        ) as session,
     ):
         session.wait_answering(_ANSWER_DEADLINE_S)
         observed.unapplied = unapplied(machines.target)
         yield Watch(machines, probes, data, session, watcher, observed)
         check_interrupted()
         write_writes(machines.folder / "writes.jsonl", watcher.stop())
-        write_samples(machines.folder / "probes.jsonl", session.stop())
+        session.stop()
 
 
 def conclude_availability(

@@ -39,7 +39,7 @@ class Replays:
         watching.observed.plays.append(play)
         machines.settle()
         after = watching.snapshot(f"after-{label}", since=before)
-        self._judge(watching, before, after, play, start_ns)
+        self._judge(watching, before, after, play, start_ns, label)
         return play, after
 
     def name_tasks(self, watching: Watch) -> bool:
@@ -53,11 +53,13 @@ class Replays:
         self.state = [finding for finding in found if finding.facet is not Facet.UNITS]
         return True
 
-    def _judge(self, watching: Watch, before: Snapshot, after: Snapshot, play: PlaybookRun, start_ns: int) -> None:
+    def _judge(
+        self, watching: Watch, before: Snapshot, after: Snapshot, play: PlaybookRun, start_ns: int, label: str
+    ) -> None:
         machines = watching.machines
         cell, context = machines.cell, machines.context
         runs = play.events.runs
-        changes = watching.moved(before, after, runs)
+        changes = watching.moved(before, after, runs, label)
         changes += repeated_touches(self.touches, changes)
         self.touches = [change for change in changes if change.kind is Kind.TOUCHED]
         findings = watching.findings([change for change in changes if change.kind is not Kind.TOUCHED], runs)

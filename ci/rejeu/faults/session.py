@@ -69,6 +69,11 @@ class FaultSession(Session):
         # All of them before the first is tried: one whose overlay does not fit stops the run at once.
         self.projects = {name: faulty_project(project, fault, copies / name) for name, fault in self.faults.items()}
 
+    def _root(self, cell: Cell) -> Path:
+        if isinstance(cell, Trial) and cell.fault and (project := self.projects.get(cell.fault.id)):
+            return project.checkout
+        return super()._root(cell)
+
     @property
     def _cells_leave_states(self) -> bool:
         """A faulty trial must leave none, and a clean one starts from the converged domain."""

@@ -232,7 +232,7 @@ class _Converge:
 
 
 def _mark(change: Change, run: TaskRun | None, directory: bool = False) -> Mark:
-    said_no_more = replace(run, message="", items_changed=(), managed=(), items=()) if run else None
+    said_no_more = replace(run.without_items(), message="") if run else None
     return Mark(change.facet, change.kind, change.subject, change.detail, directory, said_no_more)
 
 

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -114,7 +114,8 @@ class _Prober:
 class ProbeSession:
     """Probers that run from ``start`` to ``stop``. Leaving the context asks them to finish."""
 
-    def __init__(self, probes: Sequence[Probe]) -> None:
+    def __init__(self, probes: Sequence[Probe], keep: Path | None = None) -> None:
+        self._keep = keep
         self._probes = {probe.id: probe for probe in probes}
         self._probers: list[_Prober] = []
         self._samples: deque[Sample] = deque()
@@ -125,9 +126,12 @@ class ProbeSession:
         self._last: dict[tuple[str, str], Sample] = {}
 
     @classmethod
-    def start(cls, machines: Mapping[Vantage, Target], probes: Sequence[Probe]) -> Self:
-        """Start one prober for each machine and user. Ids are unique, and each vantage has its machine."""
-        session = cls(probes)
+    def start(cls, machines: Mapping[Vantage, Target], probes: Sequence[Probe], keep: Path | None = None) -> Self:
+        """Start one prober for each machine and user. Ids are unique, and each vantage has its machine.
+
+        Samples are added to ``keep`` as they come, one JSON object a line.
+        """
+        session = cls(probes, keep)
         groups: dict[tuple[str, str], list[Probe]] = {}
         for probe in probes:
             groups.setdefault((machines[probe.vantage].name, probe.user), []).append(probe)
@@ -224,10 +228,16 @@ class ProbeSession:
     def _take(self, prober: _Prober, message: dict[str, Any]) -> None:
         with self._news:
             prober.upto_ns = message["upto"]
+            fresh = []
             for probe, way, base, rows in message["batches"]:
                 for at, ms, control, late, *rest in rows:
                     result, detail = rest or ("ok", "")
-                    self._add(Sample(probe, way, base + at * 1000, ms, result, control, late, detail))
+                    fresh.append(Sample(probe, way, base + at * 1000, ms, result, control, late, detail))
+            for sample in fresh:
+                self._add(sample)
+            if self._keep and fresh:
+                with self._keep.open("a") as out:
+                    out.writelines(json.dumps(asdict(one), separators=(",", ":")) + "\n" for one in fresh)
             self._news.notify_all()
 
     def _add(self, sample: Sample) -> None:
@@ -252,9 +262,3 @@ class ProbeSession:
         for prober in self._probers:
             if not prober.finished:
                 prober.stream.close_stdin()
-
-
-def write_samples(path: Path, samples: Iterable[Sample]) -> None:
-    """Samples as evidence: one JSON object a line."""
-    with path.open("w") as out:
-        out.writelines(json.dumps(asdict(sample), separators=(",", ":")) + "\n" for sample in samples)

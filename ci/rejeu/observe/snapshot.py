@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from rejeu.errors import HarnessError
+from rejeu.files import write_whole
 from rejeu.targets.target import Target
 from rejeu.values import Facet
 
@@ -323,5 +324,5 @@ def take(
     except HarnessError as error:
         raise HarnessError(f"{target.name}: {error}") from error
     if keep:
-        keep.write_bytes(done.out)
+        write_whole(keep, done.out)
     return snapshot

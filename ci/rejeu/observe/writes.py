@@ -130,6 +130,6 @@ class WriteSession:
 
 
 def write_writes(path: Path, writes: Iterable[Write]) -> None:
-    """Writes as evidence: one JSON object a line."""
-    with path.open("w") as out:
+    """Add writes to the evidence: one JSON object a line."""
+    with path.open("a") as out:
         out.writelines(json.dumps(asdict(write), separators=(",", ":")) + "\n" for write in writes)

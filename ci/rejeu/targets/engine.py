@@ -44,6 +44,17 @@ class Engine:
     def run(self) -> str:
         return self.labels[RUN]
 
+    def about(self) -> dict[str, str]:
+        """What it is: its version, its kernel's, and how it keeps images and groups processes."""
+        version, info = self.client.version(), self.client.info()
+        return {
+            "version": str(version.get("Version", "")),
+            "kernel": str(version.get("KernelVersion", "")),
+            "system": str(info.get("OperatingSystem", "")),
+            "storage": str(info.get("Driver", "")),
+            "cgroups": str(info.get("CgroupVersion", "")),
+        }
+
     @contextmanager
     def network(self, name: str, *, keep: bool = False) -> Iterator[Network]:
         """A private network with known addresses, removed at the end unless it is to be kept."""

@@ -1,0 +1,68 @@
+"""A run's journal: what happened, in order, as it happens. One JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rejeu.secrets import redact
+
+FILE = "journal.jsonl"
+RUN_START = "run.start"
+RUN_END = "run.end"
+CELL_END = "cell.end"
+PHASE_BEGIN = "phase.begin"
+ENGINE_CONNECT = "engine.connect"
+IMAGE_PREPARE = "image.prepare"
+ASSERTION_JUDGE = "assertion.judge"
+EVIDENCE_DROP = "evidence.drop"
+REPORT_WRITE = "report.write"
+REPORT_FAIL = "report.fail"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """Appends to ``path``. ``values`` are blotted out of what is told, whatever it is."""
+
+    path: Path
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def tell(self, event: str, **said: Any) -> None:
+        """Add a line: when (ISO 8601, UTC), which ``domain.action``, and what is said of it."""
+        line = json.dumps({"at": stamp(), "event": event, **said}, ensure_ascii=False, default=str)
+        # One write to a file that is only appended to: the lines of several threads cannot mingle, and a run that is
+        # killed leaves whole ones.
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, f"{redact(line, self.values)}\n".encode())
+        finally:
+            os.close(descriptor)
+
+    def phase(self, name: str, phase: str) -> None:
+        """``name``, a cell or an image, does something else from now on."""
+        self.tell(PHASE_BEGIN, of=name, phase=phase)
+
+
+def stamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The events of a run, in order; none where it has no journal. What a full disk cut off is left out."""
+    events = []
+    with suppress(FileNotFoundError):
+        for line in (folder / FILE).read_text(errors="replace").splitlines():
+            with suppress(ValueError):
+                if isinstance(event := json.loads(line), dict):
+                    events.append(event)
+    return events
+
+
+def moment(event: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(event["at"])

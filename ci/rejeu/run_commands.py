@@ -1,0 +1,45 @@
+"""The commands that are about runs: what there was, and what may go."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from rejeu import runs
+from rejeu.runs import Run
+
+
+@click.command(name="runs")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def runs_command(as_json: bool) -> None:
+    """Show the runs that have left evidence, the newest first."""
+    found = runs.all_runs(Path.cwd().resolve())
+    if as_json:
+        click.echo(json.dumps(runs.document(found), indent=2))
+    elif found:
+        Console(highlight=False).print(runs.table(found))
+    else:
+        click.echo("no run has left evidence here")
+
+
+@click.command(name="clean")
+@click.option("--keep", type=click.IntRange(min=0), required=True, metavar="N", help="How many runs to keep.")
+def clean_command(keep: int) -> None:
+    """Remove the evidence of all runs but the newest N. A run that is under way stays."""
+    removed, spared = runs.clean(Path.cwd().resolve(), keep)
+    for run in removed:
+        click.echo(f"removed {_told(run)}")
+    for run in spared:
+        click.echo(f"kept {_told(run)}: it is under way")
+    click.echo(f"{len(removed)} removed, {runs.megabytes(sum(run.size for run in removed))}")
+
+
+COMMANDS = (runs_command, clean_command)
+
+
+def _told(run: Run) -> str:
+    what = " ".join(filter(None, [run.check, run.verdict]))
+    return f"{run.name} ({what}, {runs.megabytes(run.size)})"
