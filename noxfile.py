@@ -78,6 +78,12 @@ def footprint(session: nox.Session) -> None:
 
 
 @nox.session
+def report(session: nox.Session) -> None:
+    """Make the newest run's report anew: one HTML file, without a network."""
+    run_rejeu(session, "report")
+
+
+@nox.session
 def gitops(session: nox.Session) -> None:
     """Check what Argo CD would deploy: schemas, paths, secrets, versions, exposure."""
     run_rejeu(session, "gitops")
@@ -108,7 +114,8 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", "--junit-xml=reports/tests.xml", *session.posargs)
         return
-    session.run("pytest", "--junit-xml=reports/tests-unit.xml", "-n", "logical", "--dist", "loadfile", "tests/unit")
+    parallel = ("-n", "logical", "--dist", "loadfile")
+    session.run("pytest", "--junit-xml=reports/tests-unit.xml", *parallel, "tests/unit", "tests/browser")
     # These make targets, as many at once as the machine carries.
     session.run("pytest", "--junit-xml=reports/tests-integration.xml", "tests/integration")
 

@@ -9,6 +9,8 @@ import click
 from rich.console import Console
 
 from rejeu import runs
+from rejeu.commanding import debuggable, told
+from rejeu.report import rendering
 from rejeu.runs import Run
 
 
@@ -37,7 +39,21 @@ def clean_command(keep: int) -> None:
     click.echo(f"{len(removed)} removed, {runs.megabytes(sum(run.size for run in removed))}")
 
 
-COMMANDS = (runs_command, clean_command)
+@click.command(name="report")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Of this run's folder instead of the newest one's.",
+)
+@debuggable
+def report_command(run: Path | None, debug: bool) -> None:
+    """Make the report of a run anew: one HTML file, in the run's folder."""
+    with told(debug):
+        chosen = run.resolve() if run else runs.newest(Path.cwd().resolve())
+        click.echo(f"report: {rendering.write(chosen)}")
+
+
+COMMANDS = (runs_command, clean_command, report_command)
 
 
 def _told(run: Run) -> str:

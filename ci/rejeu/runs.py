@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rejeu import journal
+from rejeu.errors import ConfigError
 from rejeu.evidence import is_under_way, records, runs_of
 from rejeu.files import size_of
 from rejeu.journal import RUN_END, RUN_START
@@ -54,6 +55,14 @@ class Run:
 def all_runs(checkout: Path) -> list[Run]:
     """The newest first."""
     return [read(path) for path in _folders(checkout)]
+
+
+def newest(checkout: Path) -> Path:
+    """The folder of the latest run that has a journal. ConfigError where there is none."""
+    for path in _folders(checkout):
+        if (path / journal.FILE).exists():
+            return path
+    raise ConfigError("no run in .rejeu/runs has left a journal yet: run a check first")
 
 
 def read(path: Path) -> Run:

@@ -30,6 +30,7 @@ from rejeu.plan import Cell, Check, awaited, idempotence, isolation, ordered
 from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
 from rejeu.recording import recorded
+from rejeu.report.rendering import attempt
 from rejeu.results import Assertion, CellResult, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
 from rejeu.summary import summarise, tally
@@ -85,9 +86,12 @@ class Session:
             skip_tags=tuple(self.left_out),
         )
         runs = RunFolder.create(self.checkout, secrets.confidential)
-        with recorded(runs, **self._asked) as ending:
-            ending.code = self._record(project, runs, workers)
-            ending.tally = tally(self.results)
+        try:
+            with recorded(runs, **self._asked) as ending:
+                ending.code = self._record(project, runs, workers)
+                ending.tally = tally(self.results)
+        finally:
+            self.console.print(attempt(runs), soft_wrap=True)
         return ending.code
 
     def _record(self, project: Project, runs: RunFolder, workers: int) -> int:
@@ -133,7 +137,10 @@ class Session:
             "steps": sorted(options.steps),
             "interrupt": f"{options.interrupt.choice}:{options.interrupt.step}",
             "require_targets": self.require_targets,
-            "cells": [cell.name for cell in self.cells],
+            "cells": [
+                {"name": cell.name, "check": cell.check, "target": cell.target, "subject": cell.subject}
+                for cell in self.cells
+            ],
             "domains": ordered(self.matrix),
             "tags": self.matrix.tags,
         }

@@ -152,7 +152,7 @@ def test_a_run_leaves_its_log_and_events(project: Project) -> None:
     assert [one.task.name for one in run.events.runs if one.task.role == "writer"][-1] == "Write it"
     assert run.events.hosts["node"]["failures"] == 0
     assert run.start_ns <= run.events.runs[0].start_ns <= run.events.runs[-1].end_ns <= run.end_ns
-    assert run.log == project.checkout / "converge.log"
+    assert run.log == project.checkout / "converge.ansible.log"
     assert run.log.read_text().startswith("$ ")
     assert "PLAY RECAP" in run.log.read_text()
     assert (project.checkout / "converge.events.jsonl").stat().st_size > 0

@@ -178,12 +178,15 @@ def test_the_journal_tells_who_ran_what_and_how_it_ended(run: Session) -> None:
     identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "x"], cwd=run.checkout, check=True)
     run.run()
-    start, *between, end = journal.read(folder(run))
+    start, *between, end, made = journal.read(folder(run))
+    assert (made["event"], made["file"]) == ("report.write", "report.html")
+    assert f"report: .rejeu/runs/{folder(run).name}/report.html\n" in printed(run)
+    assert "Nothing proved: no target could be had" in (folder(run) / "report.html").read_text()
     assert start["event"] == "run.start"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", start["at"])
     assert re.fullmatch("[0-9a-f]{40}", start["git"]["revision"])
     assert start["git"]["dirty"] is True, "the matrix is not committed"
-    assert (start["check"], start["cells"]) == ("idempotence", [cell.name for cell in run.cells])
+    assert (start["check"], start["cells"][0]["name"]) == ("idempotence", run.cells[0].name)
     assert start["host"] == platform.node()
     assert start["user"]
     assert {"python", "kernel", "rejeu", "ansible-core", "docker", "junit-xml"} <= start["versions"].keys()
@@ -204,7 +207,7 @@ def test_a_run_that_breaks_says_so_in_its_journal(run: Session, monkeypatch: pyt
     monkeypatch.setattr(Session, "_judge", judge)
     with pytest.raises(UnavailableError):
         run.run()
-    end = journal.read(folder(run))[-1]
+    end = journal.read(folder(run))[-2]
     assert (end["event"], end["exit_code"], end["error"]) == ("run.end", 3, "the engine is gone")
     assert not is_under_way(folder(run))
 

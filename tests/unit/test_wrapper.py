@@ -94,6 +94,7 @@ def machine(tmp_path: Path) -> Machine:
         "/proc/1/comm": str(made.state / "init"),
         "/etc/init.d/docker": str(made.state / "init.d-docker"),
         "/sys/module/apparmor/parameters/enabled": str(made.state / "apparmor"),
+        "/etc/os-release": str(made.state / "os-release"),
     }
     (made.checkout / "scripts" / "nox").write_text(rewritten(SCRIPT.read_text(), host_paths))
     for name in REAL.split():
@@ -101,9 +102,10 @@ def machine(tmp_path: Path) -> Machine:
     made.fake("python3", PYTHON.replace("REAL_PYTHON", sys.executable))
     made.fake("uname", "echo Linux")
     made.fake("id", 'case "$1" in -u) echo 1000 ;; -g) echo 1000 ;; -G) echo "1000 27" ;; *) echo alice ;; esac')
-    for name in ("apt-get", "dpkg", "mmdebstrap"):
+    for name in ("apt-get", "dpkg", "mmdebstrap", "chromium"):
         made.fake(name)
     made.set("init", "systemd")
+    made.set("os-release", "PRETTY_NAME=Debian\nID=debian")
     made.set("ping", 0)
     return made
 
@@ -247,6 +249,34 @@ def test_what_is_missing_is_announced_then_installed_and_started_by_sudo(machine
     assert all("https_proxy" in line for line in log if line.startswith("sudo") and "apt-get" in line)
 
 
+@pytest.mark.parametrize(
+    ("session", "distribution", "installed"),
+    [("tests", "debian", True), ("idempotence", "debian", False), ("tests", "ubuntu", False)],
+)
+def test_a_browser_is_installed_for_the_tests_alone_and_not_as_a_snap(
+    machine: Machine, session: str, distribution: str, installed: bool
+) -> None:
+    machine.fake("sudo", SUDO)
+    (machine.bin / "chromium").unlink()
+    machine.set("os-release", f"ID={distribution}")
+    machine.fake("apt-cache")
+    machine.fake("apt-get", 'echo "apt-get $*" >>"$STATE/log"')
+    assert machine.run("-s", session).returncode == 0
+    assert any(line.endswith(" chromium") for line in machine.log() if line.startswith("apt-get ")) is installed
+
+
+def test_a_machine_that_was_made_ready_before_gets_its_browser_when_tests_are_asked_for(machine: Machine) -> None:
+    machine.fake("sudo", SUDO)
+    machine.fake("apt-cache")
+    machine.run("-s", "idempotence")
+    (machine.bin / "chromium").unlink()
+    machine.fake("apt-get", 'echo "apt-get $*" >>"$STATE/log"; exit 100')
+    machine.log()
+    failed = machine.run("-s", "tests")
+    assert (failed.returncode, "going on without chromium" in failed.stderr) == (0, True)
+    assert machine.run("-s", "tests").stderr == "", "what could not be had is not tried each time"
+
+
 def test_a_package_list_that_is_too_old_is_refreshed(machine: Machine) -> None:
     machine.fake("sudo", SUDO)
     machine.set("no-ensurepip")
@@ -356,6 +386,7 @@ def test_an_engine_does_not_inherit_the_niceness_of_who_starts_it(machine: Machi
         "-s secrets -- init",
         "-s gitops",
         "-s ops -- replay --tags vpn",
+        "-s report",
         "-s faults -- --list",
         "-s idempotence -- --help",
     ],
