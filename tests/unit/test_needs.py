@@ -111,6 +111,22 @@ def test_why_nobody_answers_is_told() -> None:
         assert "refused" in unreachable(f"http://127.0.0.1:{taken.getsockname()[1]}/of/it")
 
 
+def test_what_does_not_speak_http_is_no_server() -> None:
+    """As where a proxy, or a captive portal, takes every connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(b"what?\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert "what?" in unreachable(f"http://127.0.0.1:{listener.getsockname()[1]}/of/it")
+        thread.join()
+
+
 # Privileges
 
 
