@@ -194,7 +194,8 @@ def test_a_service_finds_what_it_wants_and_the_host_keeps_its_own(tmp_path: Path
     arguments = " ".join(boot_arguments(wanted))
     # Whatever goes wrong, nothing but what is there already may reach the host: each value is written as it was read.
     look = (
-        f"sh {script} {arguments} && cat /proc/sys/kernel/panic /proc/sys/vm/overcommit_memory"
+        "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys"  # as Docker leaves it
+        f" && sh {script} {arguments} && cat /proc/sys/kernel/panic /proc/sys/vm/overcommit_memory"
         " && findmnt --noheadings --output PROPAGATION /"
         " && for name in net/ipv4/ip_forward kernel/panic vm/swappiness;"
         " do value=$(cat /proc/sys/$name); echo $value >/proc/sys/$name; done"
