@@ -226,6 +226,17 @@ def test_the_oldest_dumps_go_and_only_whole_ones_count(host: Host) -> None:
     assert host.metrics["platform_backup_dumps"] == 1
 
 
+def test_the_dump_that_was_made_stays_where_the_clock_was_put_back(host: Host) -> None:
+    for _ in range(2):
+        assert host.backup(keep=2).returncode == 0
+    ahead = [dump.rename(dump.with_name(f"20990{at}01T000000.000000Z")) for at, dump in enumerate(host.dumps, start=1)]
+    done = host.backup(keep=2)
+    assert done.returncode == 0
+    made, other = host.dumps
+    assert done.stdout == f"platform-backup: made {made}\n"
+    assert other == ahead[1]
+
+
 def test_a_failed_run_removes_no_dump(host: Host) -> None:
     for _ in range(2):
         assert host.backup(keep=2).returncode == 0

@@ -197,8 +197,10 @@ def whole(directory):
     return {folder: manifest for folder in folders if (manifest := read_manifest(folder))}
 
 
-def prune(directory, keep):
-    for folder in list(whole(directory))[:-keep]:
+def prune(directory, keep, made):
+    # Where the clock was put back, the dump that was made just now is not the one of the latest name.
+    earlier = [folder for folder in whole(directory) if folder != made]
+    for folder in earlier[: max(0, len(earlier) + 1 - keep)]:
         # Renamed first: one that is half removed must not look like a dump.
         gone = folder.rename(directory / (PARTIAL + folder.name))
         shutil.rmtree(gone)
@@ -273,7 +275,7 @@ def backup(config):
     offsite = False if wanted and folder else None
     try:
         if folder:
-            prune(directory, config["keep"])
+            prune(directory, config["keep"], folder)
             if wanted:
                 copy_offsite(folder, config["offsite_keep"])
                 offsite = True
