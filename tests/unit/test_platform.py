@@ -60,6 +60,13 @@ def test_no_service_keeps_the_files_that_the_role_writes_as_its_own_data(platfor
         assert [one for one, domain in platform.domains.items() if matches(path, domain.data)] == []
 
 
+def test_no_question_to_the_cluster_leaves_a_cache_on_the_host() -> None:
+    """kubectl keeps what it was told of the API in the home directory, which is in nobody's footprint."""
+    texts = [(ROLE / name).read_text() for name in ("tasks/live.yml", "handlers/main.yml")]
+    commands = [words for text in texts for words in re.findall(r"\bkubectl\s+(?:- )?(\S+)", text)]
+    assert commands == ["--cache-dir=/dev/null"] * 4
+
+
 def test_pods_of_one_domain_are_no_quarrel_with_the_domain_that_runs_them(platform: Matrix) -> None:
     marks = (
         Mark(Facet.UNITS, Kind.CREATED, "run-containerd-abc.mount"),
