@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import rejeu
 from rejeu.cli import commands
+from rejeu.ops.look import unescaped
 from rejeu.secrets import sops
 
 SITE = """\
@@ -374,6 +375,27 @@ def test_a_domain_of_which_nothing_is_there_is_missing(machine: Path) -> None:
     fake(machine, "systemctl", gone)
     assert seen()["postgresql"]["state"] == "missing"
     assert ops("status").exit_code == 1
+
+
+def test_a_domain_of_which_everything_is_switched_off_is_stopped(machine: Path) -> None:
+    answer(machine, ("platform-firewall.service", "inactive", "dead", "disabled", "yes"))
+    assert seen()["firewall"]["state"] == "stopped"
+    assert ops("status").exit_code == 1
+
+
+@pytest.mark.parametrize("metric", ["platform_backup_dumps many\n", "\N{LATIN SMALL LETTER E WITH ACUTE} 1\n"])
+def test_a_metric_that_cannot_be_read_is_told_and_hides_nothing(machine: Path, tmp_path: Path, metric: str) -> None:
+    file = tmp_path / "metrics/broken.prom"
+    file.write_text(metric, encoding="latin-1")
+    result = ops("status")
+    assert result.exit_code == 1
+    assert f"could not be looked at: {file}:" in " ".join(result.stdout.split())
+    assert "last backup: " in result.stdout
+    assert "none is told of" not in result.stdout.partition("last backup: ")[2].partition("\n")[0]
+
+
+def test_a_disk_is_found_whatever_the_place_is_called() -> None:
+    assert unescaped("/srv/caf\u00e9\\040\\134") == "/srv/caf\u00e9 \\"
 
 
 def test_what_could_not_be_looked_at_is_told(machine: Path) -> None:

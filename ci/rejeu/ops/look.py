@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -62,13 +63,13 @@ def metrics(folder: str, unread: List[str]) -> Iterator[Any]:
     except OSError as error:
         unread.append("%s: %s" % (folder, error.strerror))
         return
-    for name in names:
-        if name.endswith(".prom"):
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
-                for line in file:
-                    words = line.split()
-                    if len(words) == 2 and not line.startswith("#") and "{" not in line:
-                        yield words[0], float(words[1])
+    for path in [os.path.join(folder, name) for name in names if name.endswith(".prom")]:
+        try:
+            with open(path, encoding="utf-8") as file:
+                words = [line.split() for line in file if not line.startswith("#") and "{" not in line]
+            yield from [(pair[0], float(pair[1])) for pair in words if len(pair) == 2]
+        except (OSError, ValueError) as error:
+            unread.append("%s: %s" % (path, error))
 
 
 def peers(unread: List[str]) -> Iterator[Dict[str, Any]]:
@@ -83,13 +84,17 @@ def disks() -> Iterator[Dict[str, Any]]:
     devices = set()
     with open("/proc/self/mounts", encoding="utf-8") as file:
         for line in file:
-            device, mount = line.split()[:2]
-            mount = mount.encode().decode("unicode_escape")
+            device, mount = map(unescaped, line.split()[:2])
             # The root may be on no device of its own, as in a container.
             if (device.startswith("/dev/") or mount == "/") and device not in devices and os.path.isdir(mount):
                 devices.add(device)
                 usage = shutil.disk_usage(mount)
                 yield {"mount": mount, "size": usage.total, "free": usage.free}
+
+
+def unescaped(word: str) -> str:
+    """A word of /proc/self/mounts, where white space and backslashes are written as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), word)
 
 
 def output(command: List[str], unread: List[str]) -> str:

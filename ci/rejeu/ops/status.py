@@ -69,11 +69,12 @@ def _units(seen: Seen, matrix: Matrix) -> Iterator[dict[str, Any]]:
     for name, domain in matrix.domains.items():
         own = [unit for unit in left if matches(unit["name"], domain.footprint.units)]
         left = [unit for unit in left if unit not in own]
-        for unit in own:
-            if state := _state(unit):
-                yield {"domain": name, "unit": unit["name"], "state": state, "since": unit["since"]}
-        if domain.footprint.units and not own:
-            yield {"domain": name, "unit": "", "state": "missing", "since": None}
+        shown = [(unit, state) for unit in own if (state := _state(unit))]
+        for unit, state in shown:
+            yield {"domain": name, "unit": unit["name"], "state": state, "since": unit["since"]}
+        # Switched off are some units of many a domain, but never all of them.
+        if domain.footprint.units and not shown:
+            yield {"domain": name, "unit": "", "state": "stopped" if own else "missing", "since": None}
 
 
 def _state(unit: Seen) -> str:
