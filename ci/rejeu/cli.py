@@ -158,7 +158,7 @@ def footprint(run: Path | None, write: bool, matrix_path: Path, debug: bool) -> 
 @everywhere
 @click.option("--only", multiple=True, metavar="ID", help="Only this fault; may be repeated.")
 @click.option("--extended", is_flag=True, help="The whole corpus: further faults of the same classes too.")
-@click.option("--sample", "sampled", is_flag=True, help="Few of them: every check of every domain, and every step.")
+@click.option("--sample", "sampled", is_flag=True, help="Few of them: every check and domain once, every step.")
 @click.option("--target", "targets", multiple=True, help="Instead of the matrix's first target; may be repeated.")
 @click.option(
     "--json",
