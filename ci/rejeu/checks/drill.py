@@ -177,9 +177,10 @@ def _dump(machines: Machines) -> tuple[_Dump | None, list[Finding]]:
 
 def _clear_dumps(target: Target) -> list[Finding]:
     """Files that look like an unencrypted dump, outside of the database's own."""
-    places = ["/etc", "/home", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var"]  # noqa: S108
+    places = ["/dev/shm", "/etc", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var"]  # noqa: S108
     grep = ["grep", "--files-with-matches", "--no-messages", "-e", "PGDMP", "-e", "PostgreSQL database cluster dump"]
-    own = ["(", "-path", "/var/lib/postgresql", "-o", "-path", "/usr/local/sbin", ")", "-prune"]
+    # Not all that is there: it is the home of the user that dumps.
+    own = ["(", "-path", "/var/lib/postgresql/*/main", "-o", "-path", "/usr/local/sbin", ")", "-prune"]
     found = target.exec(["find", *places, *own, "-o", "-type", "f", "-exec", *grep, "{}", "+"])
     return [Finding(Kind.LEAKED, path, f"{path}: it holds a dump in clear") for path in found.out.decode().splitlines()]
 
