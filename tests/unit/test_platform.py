@@ -67,6 +67,18 @@ def test_no_question_to_the_cluster_leaves_a_cache_on_the_host() -> None:
     assert commands == ["--cache-dir=/dev/null"] * 4
 
 
+def test_no_way_of_logging_statements_logs_the_password_of_the_application() -> None:
+    """Because it is slow, because all of its kind are (``log_statement``), or because it failed. As in a restore."""
+    roles = ROOT / "infra/ansible/roles"
+    (block,) = YAML(typ="safe").load((roles / "postgresql/tasks/application.yml").read_text())
+    (task,) = [one for one in block["block"] if "community.postgresql.postgresql_user" in one]
+    options = task["community.postgresql.postgresql_user"]["connect_params"]["options"]
+    restore = (roles / "backup_pg_dump/files/platform_restore.py").read_text()
+    unlogged = re.search(r'^UNLOGGED = "(.*)"$', restore, re.MULTILINE)
+    assert unlogged is not None
+    assert options.split() == unlogged[1].split()
+
+
 def test_pods_of_one_domain_are_no_quarrel_with_the_domain_that_runs_them(platform: Matrix) -> None:
     marks = (
         Mark(Facet.UNITS, Kind.CREATED, "run-containerd-abc.mount"),
