@@ -24,6 +24,10 @@ SITE = """\
   become: true
   gather_facts: false
   tasks:
+    - name: Check what is given
+      ansible.builtin.validate_argument_spec:
+        argument_spec: {text: {type: str}}
+      tags: always
     - name: Write the files
       ansible.builtin.copy:
         content: "{{ text | default('as it should be') }}"
@@ -213,6 +217,14 @@ def test_a_replay_that_fails_names_the_task_and_is_told_of(host: Path, tmp_path:
     task = line_of("- name: Look at the secret")
     assert result.stderr == f"failed: {task} · Look at the secret · node: hidden by no_log\n"
     assert replayed(tmp_path / "metrics")["rejeu_replay_last_success"] == 0
+
+
+def test_a_replay_that_reaches_nobody_is_none(host: Path, tmp_path: Path) -> None:
+    (host / "hosts.json").write_text(UNREACHABLE)
+    result = ops("replay")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("rejeu: unreachable: ")
+    assert not (tmp_path / "metrics/replay.prom").exists()
 
 
 def test_a_replay_that_cannot_be_told_of_says_so(host: Path, tmp_path: Path) -> None:

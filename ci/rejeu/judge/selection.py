@@ -9,7 +9,7 @@ from rejeu.matrix import Matrix
 from rejeu.values import Finding, Kind, PlannedTask, Task, TaskRun, TaskStatus
 
 # ansible-core tags the validation of a role's arguments `always`, for every role that is included statically.
-_VALIDATION = ("ansible.builtin.validate_argument_spec", "validate_argument_spec")
+VALIDATION = ("ansible.builtin.validate_argument_spec", "validate_argument_spec")
 _GATHERING = ("ansible.builtin.gather_facts", "gather_facts", "ansible.builtin.setup", "ansible.legacy.setup")
 # A dynamic include is no work: without `apply` its tag selects the include alone, and nothing in it.
 _INCLUDES = tuple(f"{prefix}include_{what}" for prefix in ("", "ansible.builtin.") for what in ("tasks", "role"))
@@ -108,13 +108,13 @@ def roles_of(matrix: Matrix, tag: str) -> tuple[str, ...]:
 
 
 def _is_free(matrix: Matrix, action: str, name: str) -> bool:
-    return action in _VALIDATION or action in _GATHERING or name in matrix.always
+    return action in VALIDATION or action in _GATHERING or name in matrix.always
 
 
 def _undocumented(matrix: Matrix, tasks: Sequence[PlannedTask]) -> Iterator[tuple[PlannedTask, str]]:
     known = {*matrix.tags, *_SPECIAL_TAGS}
     for task in tasks:
-        if task.action not in _VALIDATION:
+        if task.action not in VALIDATION:
             for name in sorted(task.tags - known):
                 yield task, name
 

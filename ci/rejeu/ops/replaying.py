@@ -10,8 +10,10 @@ import click
 
 from rejeu import metrics
 from rejeu.ansible.playbook import CHECK, PlaybookRun
+from rejeu.judge.selection import VALIDATION
 from rejeu.ops.production import Production, UnjudgedError, broken_hosts, failures
 from rejeu.results import ExitCode
+from rejeu.values import TaskRun
 from rejeu.wording import where
 
 METRICS_FILE = "replay.prom"
@@ -27,7 +29,7 @@ def drift(production: Production) -> ExitCode:
     if run.events.changed:
         click.echo(f"drift on {hosts}: {_tasks(run)} would change something")
         return ExitCode.FINDINGS
-    click.echo(f"no drift on {hosts}: {len(run.events.executed)} tasks would change nothing")
+    click.echo(f"no drift on {hosts}: {len(_worked(run))} tasks would change nothing")
     return ExitCode.CLEAN
 
 
@@ -36,13 +38,13 @@ def replay(production: Production, tags: tuple[str, ...], metrics_folder: str | 
     run = production.play("replay", *(["--tags", ",".join(tags)] if tags else []))
     for line in changes(run):
         click.echo(f"changed: {line}")
-    for line in failures(run) if run.code else ():
-        click.echo(line, err=True)
     if metrics_folder and not tags:
         _leave_metrics(production, run, metrics_folder)
     elif tags and not run.code:
         click.echo("a part of the playbook: the metrics of the last replay stay as they are")
-    if run.code:
+    if run.code and _worked(run) and any(not told["unreachable"] for told in run.events.hosts.values()):
+        for line in failures(run):
+            click.echo(line, err=True)
         return ExitCode.FINDINGS
     _refuse_unfinished(run)
     hosts = ", ".join(run.events.hosts)
@@ -85,8 +87,13 @@ def _leave_metrics(production: Production, run: PlaybookRun, folder: str) -> Non
 def _refuse_unfinished(run: PlaybookRun) -> None:
     if run.code:
         raise UnjudgedError("; ".join(failures(run)))
-    if not run.events.executed:
+    if not _worked(run):
         raise UnjudgedError("the playbook ran no task: no host matches, or the tag selects nothing")
+
+
+def _worked(run: PlaybookRun) -> list[TaskRun]:
+    """What ran on a host: what a role is given is validated under every tag, and asks no host."""
+    return [one for one in run.events.executed if one.task.action not in VALIDATION]
 
 
 def _tasks(run: PlaybookRun) -> str:

@@ -130,6 +130,9 @@ def _diagnosis(file: Path, key: Mapping[str, str], done: subprocess.CompletedPro
 
 
 def _key_diagnosis(file: Path, key: Mapping[str, str], said: str) -> SopsError:
+    if not key:
+        remedy = f"set {KEY_FILE}, or put yours where sops looks for it"
+        return SopsError("key", f"no age key is here to open {file}: {remedy}")
     source = " and ".join(f"{KEY_FILE}={value}" if name == KEY_FILE else name for name, value in key.items())
     if "failed to load age identities" in said:
         problem = f"{source} holds no readable age identity (AGE-SECRET-KEY-1...) to decrypt {file}"
