@@ -53,7 +53,7 @@ class Network:
     def _scan(self, vantage: Vantage, look: Look) -> Scan:
         if vantage in self.silent:
             return Scan(vantage, look.address, controls=dict.fromkeys(look.controls, (0, 0)), awake=False)
-        answering = {22, 80, 443} | ({5432, 6443} if vantage is Vantage.VPN else set())
+        answering = {22, 80, 443} | ({5432, 6443, 9090} if vantage is Vantage.VPN else set())
         answering = {5432} if vantage is Vantage.TARGET else answering
         tried = {port for first, last in look.tcp for port in range(first, last + 1)}
         found = (answering | self.opens.get((vantage, look.address), set())) & tried
@@ -67,7 +67,7 @@ class Network:
 
     @contextmanager
     def witnessing(self, _target: object, listen: Sequence[int], sources: Sequence[str]) -> Iterator[Witness]:
-        assert listen == [80, 443, 6443]
+        assert listen == [80, 443, 6443, 9090]
         assert set(sources) == {NEIGHBOUR, exposure._NEIGHBOUR_IPV6, INSIDE}
         witness = Witness(40000, 40001, tuple(listen))
         yield witness
