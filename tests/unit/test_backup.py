@@ -237,6 +237,19 @@ def test_the_dump_that_was_made_stays_where_the_clock_was_put_back(host: Host) -
     assert other == ahead[1]
 
 
+def test_a_dump_of_the_future_does_not_stand_for_the_last_one(host: Host) -> None:
+    for _ in range(2):
+        assert host.backup(keep=3).returncode == 0
+    made, ahead = host.dumps
+    manifest = ahead / "manifest.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**told, "ended": 4e9}))
+    ahead.rename(ahead.with_name("20990101T000000.000000Z"))
+    assert host.backup(dump_globals=["sh", "-c", "exit 1"]).returncode == 1
+    last = json.loads((made / "manifest.json").read_text())["ended"]
+    assert host.metrics["platform_backup_last_success_timestamp_seconds"] == last
+
+
 def test_a_failed_run_removes_no_dump(host: Host) -> None:
     for _ in range(2):
         assert host.backup(keep=2).returncode == 0

@@ -228,7 +228,9 @@ def step(argv):
 
 
 def write_metrics(path, dumps, attempted, ok, offsite):
-    last = list(dumps.values())[-1] if dumps else {"began": 0, "ended": 0, "files": {}}
+    # One from before the clock was put back lies in the future, and would hide for as long that no other is made.
+    past = [dump for dump in dumps.values() if dump["ended"] <= time.time()]
+    last = past[-1] if past else {"began": 0, "ended": 0, "files": {}}
     sizes = [file["size"] for file in last["files"].values()]
     values = {
         "last_attempt_timestamp_seconds": (attempted, "When a backup was last begun."),
