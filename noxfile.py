@@ -72,6 +72,12 @@ def exposure(session: nox.Session) -> None:
 
 
 @nox.session
+def matrix(session: nox.Session) -> None:
+    """Show the cells of a check and how they are dealt out to machines: `-- --check NAME --shards N --json`."""
+    run_rejeu(session, "matrix")
+
+
+@nox.session
 def footprint(session: nox.Session) -> None:
     """Compare what the newest run measured each domain to own with what the matrix declares."""
     run_rejeu(session, "footprint")
