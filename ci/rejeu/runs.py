@@ -120,6 +120,11 @@ def document(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [asdict(run) for run in runs]
 
 
+def verdict_of(code: int) -> str:
+    """How a run ended, in a word or two."""
+    return _VERDICTS.get(code, f"exit code {code}")
+
+
 def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
@@ -136,7 +141,7 @@ def _folders(checkout: Path) -> list[Path]:
 
 def _verdict(path: Path, start: object, end: dict[str, Any] | None) -> str:
     if end:
-        return _VERDICTS.get(end["exit_code"], f"exit code {end['exit_code']}")
+        return verdict_of(end["exit_code"])
     if is_under_way(path):
         return UNDER_WAY
     return KILLED if start else UNKNOWN

@@ -14,8 +14,9 @@ from typing import Any
 
 from platformdirs import user_cache_path
 from rich.console import Console
+from rich.text import Text
 
-from rejeu import artifacts, footprints, host, hostside, junit, schedule
+from rejeu import artifacts, footprints, github, host, hostside, junit, schedule
 from rejeu.ansible.planned import Plan
 from rejeu.ansible.playbook import Project, plan
 from rejeu.checks.cells import converge_layer, run_cell
@@ -31,7 +32,7 @@ from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
 from rejeu.recording import recorded
 from rejeu.report.rendering import attempt
-from rejeu.results import Assertion, CellResult, Status, exit_code
+from rejeu.results import Assertion, CellResult, ExitCode, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
 from rejeu.summary import summarise, tally
 from rejeu.targets.engine import Engine, connect
@@ -86,13 +87,31 @@ class Session:
             skip_tags=tuple(self.left_out),
         )
         runs = RunFolder.create(self.checkout, secrets.confidential)
+        code: int = ExitCode.HARNESS
         try:
             with recorded(runs, **self._asked) as ending:
-                ending.code = self._record(project, runs, workers)
+                code = ending.code = self._record(project, runs, workers)
                 ending.tally = tally(self.results)
         finally:
-            self.console.print(attempt(runs), soft_wrap=True)
-        return ending.code
+            self._show(runs, code)
+        return code
+
+    def _show(self, runs: RunFolder, code: int) -> None:
+        """What is made of the results for people, however the run ended."""
+        github.publish(
+            self._shown,
+            runs.values,
+            check=self.check,
+            code=code,
+            environ=os.environ,
+            say=lambda line: self.console.print(Text(line), soft_wrap=True),
+        )
+        self.console.print(attempt(runs), soft_wrap=True)
+
+    @property
+    def _shown(self) -> Sequence[CellResult]:
+        """The results as GitHub shows them."""
+        return self.results
 
     def _record(self, project: Project, runs: RunFolder, workers: int) -> int:
         values = project.secrets.confidential

@@ -25,14 +25,14 @@ def summarise(
     for note, names in _notes(results).items():
         where = names[0] if len(names) == 1 else f"{len(names)} results"
         console.print(Text(redact(f"note: {where}: {note}", values)), soft_wrap=True)
-    for target, reason in _skipped_targets(results):
+    for target, reason in skipped_targets(results):
         console.print(Text(f"skipped: {target}: {reason}", style=STYLES[Status.SKIPPED]), soft_wrap=True)
 
 
 def tally(results: Sequence[CellResult]) -> str:
     """``8 cells: 6 passed, 1 failed, 0 error, 1 skipped; beside them 5 passed``."""
-    cells = [result for result in results if _is_of_a_cell(result)]
-    others = [result for result in results if not _is_of_a_cell(result)]
+    cells = [result for result in results if is_of_a_cell(result)]
+    others = [result for result in results if not is_of_a_cell(result)]
     beside = ", ".join(f"{count} {status}" for status, count in _counts(others).items() if count)
     counted = ", ".join(f"{count} {status}" for status, count in _counts(cells).items())
     return f"{len(cells)} cells: {counted}" + (f"; beside them {beside}" if beside else "")
@@ -42,7 +42,7 @@ def _counts(results: Sequence[CellResult]) -> Mapping[Status, int]:
     return {status: sum(result.status is status for result in results) for status in Status}
 
 
-def _is_of_a_cell(result: CellResult) -> bool:
+def is_of_a_cell(result: CellResult) -> bool:
     """A converge that others start from is none, nor is what is judged of the whole run."""
     return result.cell.check is not Check.CONVERGE and result.cell.target != host.NAME
 
@@ -63,7 +63,7 @@ def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str
     for reason, names in unjudged.items():
         yield f"error: {name} · {reason}", STYLES[Status.ERROR]
         yield f"    not judged: {', '.join(names)}", ""
-    if result.status in (Status.FAILED, Status.ERROR) and _is_of_a_cell(result):
+    if result.status in (Status.FAILED, Status.ERROR) and is_of_a_cell(result):
         flags = (" --only half-way" if result.cell.check is Check.HALFWAY else "") + (" --strict" if strict else "")
         again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
         yield f"    evidence: {result.evidence or 'none'} · again: {again}", ""
@@ -78,7 +78,7 @@ def _notes(results: Iterable[CellResult]) -> Mapping[str, Sequence[str]]:
     return names
 
 
-def _skipped_targets(results: Iterable[CellResult]) -> Sequence[tuple[str, str]]:
+def skipped_targets(results: Iterable[CellResult]) -> Sequence[tuple[str, str]]:
     """One line for a target, however many of its cells were skipped."""
     return sorted(
         {

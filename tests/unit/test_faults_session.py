@@ -120,6 +120,16 @@ def test_missed(faults: FaultSession, monkeypatch: pytest.MonkeyPatch) -> None:
     assert junit_of(faults).failures == 1
 
 
+@pytest.mark.parametrize(("subject", "marks"), [("/etc/motd", 0), ("/etc/issue", 1)])
+def test_on_github_a_fault_that_was_missed_is_marked_and_no_other(
+    faults: FaultSession, monkeypatch: pytest.MonkeyPatch, subject: str, marks: int
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    found_by(faults, monkeypatch, Finding(Kind.CONTENT, subject, f"{subject}: content changed"))
+    faults.run()
+    assert printed(faults).count("\n::") == marks
+
+
 @pytest.mark.parametrize(("subject", "code"), [("/etc/motd", 0), ("/etc/issue", 1)])
 def test_a_half_way_fault_may_be_tried_alone(
     faults: FaultSession, monkeypatch: pytest.MonkeyPatch, subject: str, code: int

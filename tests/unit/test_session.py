@@ -336,3 +336,20 @@ def test_while_the_run_tidies_up_further_signals_are_ignored() -> None:
             interrupt(signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
     assert caught.value.number == signal.SIGTERM
+
+
+def test_on_github_a_run_marks_tasks_and_writes_the_summary_however_it_ends(
+    run: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+
+    def broken(*_: object) -> None:
+        raise UnavailableError("the engine is gone")
+
+    monkeypatch.setattr(Session, "_judge", broken)
+    with pytest.raises(UnavailableError):
+        run.run()
+    assert "\n::error title=2 cells · could not judge::the engine is gone%0Ain idempotence" in printed(run)
+    assert summary.read_text().startswith("## idempotence: could not judge\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -75,6 +75,11 @@ class FaultSession(Session):
         return super()._root(cell)
 
     @property
+    def _shown(self) -> Sequence[CellResult]:
+        """A planted fault that was found is nobody's finding."""
+        return [_without_findings(one) if one.status is Status.PASSED else one for one in self.results]
+
+    @property
     def _cells_leave_states(self) -> bool:
         """A faulty trial must leave none, and a clean one starts from the converged domain."""
         return False
@@ -123,3 +128,7 @@ class FaultSession(Session):
 
 def _fault_id(cell: Cell) -> str:
     return cell.fault.id if isinstance(cell, Trial) and cell.fault else ""
+
+
+def _without_findings(result: CellResult) -> CellResult:
+    return replace(result, assertions=tuple(replace(one, findings=()) for one in result.assertions))
