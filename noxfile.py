@@ -78,6 +78,12 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def merge(session: nox.Session) -> None:
+    """Join the runs of several machines into one: `-- --check NAME FOLDER...`."""
+    run_rejeu(session, "merge")
+
+
+@nox.session
 def footprint(session: nox.Session) -> None:
     """Compare what the newest run measured each domain to own with what the matrix declares."""
     run_rejeu(session, "footprint")

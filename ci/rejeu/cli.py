@@ -25,6 +25,7 @@ from rejeu.gitops.command import gitops
 from rejeu.judge.interruption import SAMPLED, Interrupt
 from rejeu.matrix import Matrix
 from rejeu.matrix_command import matrix_command
+from rejeu.merge.command import merge_command
 from rejeu.ops.command import ops
 from rejeu.plan import Cell, Check
 from rejeu.results import ExitCode
@@ -203,7 +204,7 @@ def faults(
     sys.exit(code)
 
 
-for command in (gitops, secrets, ops, matrix_command, *run_commands.COMMANDS):
+for command in (gitops, secrets, ops, matrix_command, merge_command, *run_commands.COMMANDS):
     commands.add_command(command)
 
 

@@ -89,14 +89,18 @@ class RunFolder:
         every = [*result.findings, *(one.finding for one in result.waived)]
         excerpts = sources.excerpts((one.run.task for one in every if one.run), root or self.checkout)
         record = Record(result.cell.name, result.status, _without_items(result), excerpts)
-        with (self.path / CELLS).open("a") as file:
-            file.write(f"{redact(_WIRE.dump_json(record).decode(), self.values)}\n")
+        self.adopt(record)
         if result.evidence:
             self._write_diffs(self.checkout / result.evidence, every)
         self.journal.tell(
             CELL_END, cell=result.cell.name, status=result.status, seconds=round(result.seconds, 3), **_counted(result)
         )
         self._bound(result, limit)
+
+    def adopt(self, record: Record) -> None:
+        """Add a line to ``cells.jsonl``: of a cell whose folder, if it has one, lies in this one already."""
+        with (self.path / CELLS).open("a") as file:
+            file.write(f"{redact(_WIRE.dump_json(record).decode(), self.values)}\n")
 
     def relative(self, path: Path) -> str:
         return str(path.relative_to(self.checkout))

@@ -11,6 +11,9 @@ from rejeu.judge.waivers import Waived
 from rejeu.plan import Cell
 from rejeu.values import Finding, Gravity
 
+# Why nothing was judged of a cell that a stopped run left out.
+INTERRUPTED = "interrupted"
+
 
 class Status(StrEnum):
     PASSED = "passed"

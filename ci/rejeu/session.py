@@ -32,7 +32,7 @@ from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
 from rejeu.recording import recorded
 from rejeu.report.rendering import attempt
-from rejeu.results import Assertion, CellResult, ExitCode, Status, exit_code
+from rejeu.results import INTERRUPTED, Assertion, CellResult, ExitCode, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
 from rejeu.summary import summarise, tally
 from rejeu.targets.engine import Engine, connect
@@ -127,7 +127,7 @@ class Session:
                 for result in self._beside(runs, before, values):
                     self._conclude(result, runs, progress)
             except Stopped as stopped:
-                unjudged = Assertion.skipped(JUDGED, "interrupted")
+                unjudged = Assertion.skipped(JUDGED, INTERRUPTED)
                 judged_cells = len({result.cell for result in self.results} & set(self.cells))
                 progress.line(f"interrupted: {judged_cells} of {len(self.cells)} cells were judged")
                 return stopped.exit_code
