@@ -72,6 +72,12 @@ def exposure(session: nox.Session) -> None:
 
 
 @nox.session
+def images(session: nox.Session) -> None:
+    """Make the images of targets and of their neighbours, and print their tags."""
+    run_rejeu(session, "images")
+
+
+@nox.session
 def matrix(session: nox.Session) -> None:
     """Show the cells of a check and how they are dealt out to machines: `-- --check NAME --shards N --json`."""
     run_rejeu(session, "matrix")

@@ -22,6 +22,7 @@ from rejeu.faults.catalogue import FOLDER, load, select
 from rejeu.faults.sample import sample
 from rejeu.faults.session import FaultSession
 from rejeu.gitops.command import gitops
+from rejeu.images_command import images_command
 from rejeu.judge.interruption import SAMPLED, Interrupt
 from rejeu.matrix import Matrix
 from rejeu.matrix_command import matrix_command
@@ -204,7 +205,7 @@ def faults(
     sys.exit(code)
 
 
-for command in (gitops, secrets, ops, matrix_command, merge_command, *run_commands.COMMANDS):
+for command in (gitops, secrets, ops, images_command, matrix_command, merge_command, *run_commands.COMMANDS):
     commands.add_command(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ def joined(checkout: Path) -> Path:
     return max((checkout / ".rejeu" / "runs").iterdir())
 
 
-def cases(checkout: Path) -> dict[tuple[str, str], list[object]]:
+def cases(checkout: Path) -> dict[tuple[str, str], Sequence[object]]:
     report = JUnitXml.fromfile(str(checkout / "reports" / "idempotence.xml"))
     return {(case.classname, case.name): case.result for suite in report for case in suite}
 
