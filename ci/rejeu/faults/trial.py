@@ -132,10 +132,11 @@ def _judged(context: Context, layers: Layers, trial: Trial) -> CellResult:
     folder = context.runs.path / "plans" / trial.name
     folder.mkdir(parents=True)
     try:
-        found = plan(context.project, list(context.matrix.tags), folder=folder)
+        whole = plan(context.project, list(context.matrix.tags), folder=folder)
     except ConfigError as error:
         finding = Finding(Kind.STATIC, trial.subject, str(error))
         return CellResult(trial, (Assertion.judged(LOADS, [finding], strict=True),))
+    found = whole.without(context.left_out)
     if trial.check is Check.STATIC:
         host = context.project.host
         made = [
