@@ -418,9 +418,7 @@ def test_what_could_not_be_looked_at_is_told(machine: Path) -> None:
 
 
 def test_a_host_that_does_not_answer_has_no_status(machine: Path, host: Path) -> None:
-    (host / "hosts.json").write_text(
-        '{"platform": {"hosts": {"node": {"ansible_host": "127.0.0.1", "ansible_port": 1}}}}'
-    )
+    (host / "hosts.json").write_text(UNREACHABLE)
     result = ops("status")
     assert result.exit_code == 2
     assert "unreachable: " in result.stderr

@@ -42,7 +42,7 @@ def replay(production: Production, tags: tuple[str, ...], metrics_folder: str | 
         _leave_metrics(production, run, metrics_folder)
     elif tags and not run.code:
         click.echo("a part of the playbook: the metrics of the last replay stay as they are")
-    if run.code and _worked(run) and any(not told["unreachable"] for told in run.events.hosts.values()):
+    if run.code and _worked(run) and _reached(run):
         for line in failures(run):
             click.echo(line, err=True)
         return ExitCode.FINDINGS
@@ -69,7 +69,7 @@ def changes(run: PlaybookRun) -> Iterator[str]:
 def _leave_metrics(production: Production, run: PlaybookRun, folder: str) -> None:
     """On every host that was reached: silence shows as age."""
     now = time.time()
-    reached = [host for host, told in run.events.hosts.items() if not told["unreachable"]]
+    reached = _reached(run)
     changed = {one.host for one in run.events.changed}
     texts = {host: metrics.replay(now, clean=host not in changed | broken_hosts(run)) for host in reached}
     if texts:
@@ -89,6 +89,10 @@ def _refuse_unfinished(run: PlaybookRun) -> None:
         raise UnjudgedError("; ".join(failures(run)))
     if not _worked(run):
         raise UnjudgedError("the playbook ran no task: no host matches, or the tag selects nothing")
+
+
+def _reached(run: PlaybookRun) -> list[str]:
+    return [host for host, told in run.events.hosts.items() if not told["unreachable"]]
 
 
 def _worked(run: PlaybookRun) -> list[TaskRun]:
