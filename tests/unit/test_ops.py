@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -309,10 +310,15 @@ def machine(host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     answer(programs, ("ssh.service", "active", "running", "enabled", "yes"))
     fake(programs, "wg", "wg0\tcGVlci1vbmU=\t0\nwg0\tcGVlci10d28=\t1700000000\n")
-    (tmp_path / "metrics/backup.prom").write_text(
-        '# HELP x x\nplatform_backup_last_success_timestamp_seconds 1.7e9\nlabelled{name="x"} 1\n'
-    )
+    last_backup(tmp_path, hours=25)
     return programs
+
+
+def last_backup(folder: Path, hours: float) -> None:
+    moment = time.time() - hours * 3600
+    (folder / "metrics/backup.prom").write_text(
+        f'# HELP x x\nplatform_backup_last_success_timestamp_seconds {moment}\nlabelled{{name="x"}} 1\n'
+    )
 
 
 def answer(programs: Path, *units: Sequence[str]) -> None:
@@ -336,7 +342,7 @@ def test_status_shows_what_runs(machine: Path, tmp_path: Path) -> None:
     result = ops("status")
     assert result.exit_code == 0, result.output
     assert re.search(r"base +│ ssh\.service +│ active +│ \d+ ", result.stdout)
-    assert re.search(r"^last backup: \d+ d \d+ h ago$", result.stdout, re.MULTILINE)
+    assert re.search(r"^last backup: 1 d 1 h ago$", result.stdout, re.MULTILINE)
     assert re.search(r"^last replay: (\d+ min )?\d+ s ago, not clean$", result.stdout, re.MULTILINE)
     assert "wg0: peer cGVlci1vbmU=: no handshake yet\n" in result.stdout
     assert re.search(r"^wg0: peer cGVlci10d28=: last handshake \d+ d \d+ h ago$", result.stdout, re.MULTILINE)
@@ -351,7 +357,7 @@ def test_status_is_given_as_json_too(machine: Path) -> None:
     hosts = json.loads(ops("status", "--json").stdout)
     node = hosts["node"]
     assert node["replay"] == {"age_s": None, "clean": None}
-    assert node["backup"]["age_s"] > 86400
+    assert node["backup"] == {"age_s": pytest.approx(25 * 3600, abs=60), "overdue": False}
     assert [peer["handshake_age_s"] is None for peer in node["peers"]] == [True, False]
     assert node["units"][0]["domain"] == "base"
 
@@ -404,6 +410,21 @@ def test_a_metric_that_cannot_be_read_is_told_and_hides_nothing(machine: Path, t
     assert f"could not be looked at: {file}:" in " ".join(result.stdout.split())
     assert "last backup: " in result.stdout
     assert "none is told of" not in result.stdout.partition("last backup: ")[2].partition("\n")[0]
+
+
+def test_a_backup_that_is_overdue_is_told(machine: Path, tmp_path: Path) -> None:
+    assert ops("status").exit_code == 0
+    last_backup(tmp_path, hours=26.1)
+    result = ops("status")
+    assert result.exit_code == 1
+    assert "last backup: 1 d 2 h ago, overdue\n" in result.stdout
+
+
+def test_no_backup_at_all_is_overdue(machine: Path, tmp_path: Path) -> None:
+    (tmp_path / "metrics/backup.prom").unlink()
+    result = ops("status")
+    assert result.exit_code == 1
+    assert "last backup: none is told of, overdue\n" in result.stdout
 
 
 def test_a_disk_is_found_whatever_the_place_is_called() -> None:

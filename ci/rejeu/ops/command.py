@@ -48,7 +48,8 @@ def _command(body: Callable[..., ExitCode]) -> click.Command:
 def status(production: Production, matrix: Matrix, *, as_json: bool) -> ExitCode:
     """What runs: units by domain, the last backup and replay, the VPN, the disks. Only looks.
 
-    Exit codes: 0 all is up, 1 something is not or could not be looked at, 2 a host could not be asked.
+    Exit codes: 0 all is up, 1 something is not, a backup is overdue or something could not be looked at, 2 a host could
+    not be asked.
     """
     hosts = looking.look(production, matrix)
     if not hosts:

@@ -16,6 +16,8 @@ from rejeu.ops.production import Production
 
 _PROGRAM = Path(__file__).parent / "look.py"
 _BACKUP = "platform_backup_last_success_timestamp_seconds"
+# When the alert BackupTooOld fires.
+_BACKUP_IS_GOOD_FOR_S = 26 * 3600
 _REPLAY = "rejeu_replay_last_timestamp_seconds"
 _REPLAY_CLEAN = "rejeu_replay_last_success"
 # Mounts and slices come along with what runs in them.
@@ -48,10 +50,11 @@ def described(seen: Seen, matrix: Matrix) -> dict[str, Any]:
     def age(moment: float | None) -> int | None:
         return None if not moment else int(now - moment)
 
-    replay = age(metrics.get(_REPLAY))
+    backup, replay = age(metrics.get(_BACKUP)), age(metrics.get(_REPLAY))
+    overdue = matrix.platform.metrics is not None and (backup is None or backup > _BACKUP_IS_GOOD_FOR_S)
     return {
         "units": [{**unit, "since_s": age(unit.pop("since"))} for unit in units],
-        "backup": {"age_s": age(metrics.get(_BACKUP))},
+        "backup": {"age_s": backup, "overdue": overdue},
         "replay": {"age_s": replay, "clean": None if replay is None else bool(metrics.get(_REPLAY_CLEAN))},
         "peers": [{**peer, "handshake_age_s": age(peer.pop("handshake"))} for peer in seen["peers"]],
         "disks": seen["disks"],
@@ -60,8 +63,9 @@ def described(seen: Seen, matrix: Matrix) -> dict[str, Any]:
 
 
 def is_well(host: Seen) -> bool:
-    """Whether every unit is up that is to be, and everything could be looked at."""
-    return not host["unread"] and all(unit["state"] not in ("failed", "stopped", "missing") for unit in host["units"])
+    """Whether every unit is up that is to be, the last backup is of today, and everything could be looked at."""
+    up = all(unit["state"] not in ("failed", "stopped", "missing") for unit in host["units"])
+    return up and not host["backup"]["overdue"] and not host["unread"]
 
 
 def _units(seen: Seen, matrix: Matrix) -> Iterator[dict[str, Any]]:
@@ -99,7 +103,8 @@ def show(console: Console, hosts: Mapping[str, Seen]) -> None:
 
 def _lines(host: Seen) -> Iterator[str]:
     backup, replay = host["backup"]["age_s"], host["replay"]["age_s"]
-    yield "last backup: " + ("none is told of" if backup is None else f"{duration(backup)} ago")
+    told = "none is told of" if backup is None else f"{duration(backup)} ago"
+    yield f"last backup: {told}{', overdue' if host['backup']['overdue'] else ''}"
     if replay is None:
         yield "last replay: none is told of"
     else:
