@@ -187,6 +187,7 @@ def faults(
     console = Console(highlight=False, stderr=as_json)
     with told(debug):
         matrix = matrix_file.load(matrix_path)
+        known = plan.select_targets(matrix, targets)
         chosen = select(load(FOLDER, matrix), only, extended or (listing and not sampled))
         if sampled:
             whole, chosen = chosen, sample(chosen)
@@ -198,7 +199,6 @@ def faults(
             else:
                 click.echo("\n".join(map(report.listed, listed)))
             return
-        known = plan.select_targets(matrix, targets)
         session = FaultSession.of(Path.cwd().resolve(), matrix, known if targets else known[:1], chosen, console)
         session.as_json = as_json
         code = session.run()

@@ -222,11 +222,14 @@ class Session:
         """The cells of which nothing is left out; the others are skipped with the reason. The site is not one of
         these: it is judged without what cannot be had, and says so."""
         for cell in self.cells:
-            domains = self.matrix.tags.get(cell.subject, ())
-            if reason := next((self.left_out[name] for name in domains if name in self.left_out), None):
+            if reason := self._reason_to_leave_out(cell):
                 self._conclude(CellResult(cell, (Assertion.skipped(HAD, reason),)), runs, progress)
             else:
                 yield cell
+
+    def _reason_to_leave_out(self, cell: Cell) -> str:
+        domains = self.matrix.tags.get(cell.subject, ())
+        return next((self.left_out[name] for name in domains if name in self.left_out), "")
 
     def _prepare(self, project: Project, runs: RunFolder) -> None:
         """What has to be right before the first target is made."""

@@ -72,8 +72,8 @@ def results(faults: FaultSession) -> dict[str, Any]:
 def found_by(faults: FaultSession, monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> None:
     """The clean trial passes, and the fault's gives ``findings``."""
 
-    def tried(self: FaultSession, *_: object) -> None:
-        for cell in self.cells:
+    def tried(self: FaultSession, _engine: Any, _project: Any, runs: Any, _plan: Any, progress: Any, *_: Any) -> None:
+        for cell in self._possible_here(runs, progress):
             assert isinstance(cell, Trial)
             if cell.fault is None:
                 self.clean.append(CellResult(cell, (Assertion.judged("state unchanged", (), strict=True),)))
@@ -151,6 +151,33 @@ def test_json_alone_is_printed_where_it_is_asked_for(
     found_by(faults, monkeypatch, Finding(Kind.CONTENT, "/etc/motd", "/etc/motd: content changed"))
     assert faults.run() == 0
     assert json.loads(capsys.readouterr().out)["totals"]["detected"] == 1
+
+
+def leave_out_the_firewall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.artifacts, "left_out", lambda *_: {"firewall": "nothing to install it from"})
+
+
+def test_faults_of_what_cannot_be_had_prove_nothing(faults: FaultSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults: FaultSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out_the_firewall(monkeypatch)
+    monkeypatch.setattr(Session, "_images", lambda *_: ({"debian-12": "image"}, {}))
+    monkeypatch.setattr(FaultSession, "_beside", lambda *_: iter(()))
+    assert faults.run() == 3
+    assert "nothing to install it from" in printed(faults)
+
+
+def test_a_fault_of_what_cannot_be_had_fails_no_other(faults: FaultSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_out_the_firewall(monkeypatch)
+    folder = faults.checkout / "faults"
+    of_base = FAULT.replace("motd-appended", "banner-appended").replace("domain: firewall", "domain: base")
+    (folder / "banner-appended.yml").write_text(of_base)
+    both = FaultSession.of(faults.checkout, faults.matrix, ["debian-12"], load(folder, faults.matrix), faults.console)
+    found_by(both, monkeypatch, Finding(Kind.CONTENT, "/etc/motd", "/etc/motd: content changed"))
+    assert both.run() == 0
+    totals = results(both)["totals"]
+    assert (totals["faults"], totals["detected"], totals["clean_trials"]) == (1, 1, 1)
+    assert "nothing to install it from" in printed(both)
 
 
 def printed(faults: FaultSession) -> str:

@@ -61,6 +61,18 @@ def test_the_platforms_own_manifests_are_clean(checkout: Path) -> None:
     assert all(case.is_passed for case in suite)
 
 
+def test_what_is_still_to_be_filled_in_is_told_and_is_no_finding(checkout: Path) -> None:
+    file = f"{APPS}/sample-api/ingress.yaml"
+    line = edit(checkout / file, "- host: sample.example.org", "- host: sample.example.com")
+    result = gitops()
+    assert result.exit_code == 0, result.output
+    said = "Ingress sample-api: sample.example.com is reserved for documentation: put your own there"
+    assert f"to fill in: {file}:{line}: {said}\n" in result.stdout
+    for file in [path for path in (checkout / "gitops").rglob("*.yaml") if path.is_file()]:
+        file.write_text(file.read_text().replace("example.org", "example.test").replace("example.com", "example.test"))
+    assert "to fill in:" not in gitops().stdout
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "problem"),
     [
@@ -208,6 +220,14 @@ def test_the_workload_is_led_to_the_address_that_postgresql_listens_on() -> None
     assert [one["addresses"] for one in endpoints["endpoints"]] == [[address]]
     egress = [one for one in documents(f"{APPS}/sample-api/network-policies.yaml") if "egress" in one["spec"]]
     assert egress[0]["spec"]["egress"][0]["to"] == [{"ipBlock": {"cidr": f"{address}/32"}}]
+
+
+def test_pods_that_ask_the_api_reach_it_where_it_is_advertised() -> None:
+    variables = "infra/ansible/inventories/production/group_vars/platform/main.yml"
+    (inventory,) = documents(variables)
+    (policy,) = documents(f"{APPS}/policies/kubernetes-api/allow-kubernetes-api.yaml")
+    reached = {rule["ports"][0]["port"]: rule["to"] for rule in policy["spec"]["egress"]}
+    assert reached[6443] == [{"ipBlock": {"cidr": f"{inventory['k3s_vpn_address']}/32"}}]
 
 
 def test_argo_cd_does_not_leave_out_a_kind_that_it_has_to_deploy() -> None:

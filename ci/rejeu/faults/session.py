@@ -105,7 +105,7 @@ class FaultSession(Session):
 
     def _finish(self, runs: RunFolder, values: Mapping[str, str]) -> int:
         outcomes = sorted(self.outcomes, key=lambda one: (one.target, one.fault.id))
-        trials = [cell for cell in self.cells if isinstance(cell, Trial)]
+        trials = [cell for cell in self.cells if isinstance(cell, Trial) and not self._reason_to_leave_out(cell)]
         counted = totals(outcomes, self.clean, called_for=sum(trial.fault is None for trial in trials))
         document = redact(json.dumps(report.document(outcomes, self.clean, counted), indent=2), values)
         path = junit.path(self.checkout, self.check).with_suffix(".json")
@@ -121,8 +121,11 @@ class FaultSession(Session):
             for line in report.lines(outcomes, self.clean, counted):
                 self.console.print(Text(redact(line, values)), soft_wrap=True)
             self.console.print(f"{runs.relative(path)} · evidence in {runs.relative(runs.path)}", soft_wrap=True)
-        if wrong := [one for one in others if one.status is not Status.PASSED]:
+        owed = [one for one in others if not self._reason_to_leave_out(one.cell)]
+        if wrong := [one for one in owed if one.status is not Status.PASSED]:
             return exit_code(wrong, require_targets=self.require_targets)
+        if not trials:
+            return ExitCode.UNAVAILABLE
         return ExitCode.CLEAN if counted.goals_are_met else ExitCode.FINDINGS
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from rejeu import junit
 from rejeu.commanding import debuggable, told
 from rejeu.gitops import reading, schemas
 from rejeu.gitops.manifests import Finding
-from rejeu.gitops.rules import RULES
+from rejeu.gitops.rules import RULES, placeholders
 from rejeu.results import ExitCode
 
 NAME = "gitops"
@@ -31,20 +32,31 @@ def gitops(debug: bool) -> None:
     # Whatever stops this run, an earlier one's verdict must not stand for it.
     report.unlink(missing_ok=True)
     with told(debug):
-        findings, manifests = check(checkout)
-        junit.save(report, [_suite(findings)])
-    for assertion, found in findings.items():
+        checked = check(checkout)
+        junit.save(report, [_suite(checked.findings)])
+    for one in checked.placeholders:
+        click.echo(f"to fill in: {one}")
+    for assertion, found in checked.findings.items():
         if found:
             click.echo(f"failed: {assertion}")
         for finding in found:
             click.echo(f"    {finding}")
-    count = sum(map(len, findings.values()))
-    click.echo(f"{manifests} manifests, {len(findings)} assertions, {count} findings · {report.relative_to(checkout)}")
+    count = sum(map(len, checked.findings.values()))
+    counts = f"{checked.manifests} manifests, {len(checked.findings)} assertions, {count} findings"
+    click.echo(f"{counts} · {report.relative_to(checkout)}")
     sys.exit(ExitCode.FINDINGS if count else ExitCode.CLEAN)
 
 
-def check(checkout: Path) -> tuple[dict[str, Sequence[Finding]], int]:
-    """Each assertion with what speaks against it, and how many manifests were looked at."""
+@dataclass(frozen=True)
+class Checked:
+    """Each assertion with what speaks against it; what is not filled in yet; how many manifests were looked at."""
+
+    findings: Mapping[str, Sequence[Finding]]
+    placeholders: Sequence[Finding]
+    manifests: int
+
+
+def check(checkout: Path) -> Checked:
     read = reading.read(checkout)
     tree = read.tree()
     findings: dict[str, Sequence[Finding]] = {
@@ -53,7 +65,11 @@ def check(checkout: Path) -> tuple[dict[str, Sequence[Finding]], int]:
         SCHEMAS: list(schemas.judge(tree)),
         **{name: list(rule(tree)) for name, rule in RULES.items()},
     }
-    return {name: sorted(set(found)) for name, found in findings.items()}, len(tree.manifests)
+    return Checked(
+        {name: sorted(set(found)) for name, found in findings.items()},
+        sorted(set(placeholders(tree))),
+        len(tree.manifests),
+    )
 
 
 def _suite(findings: Mapping[str, Sequence[Finding]]) -> TestSuite:

@@ -25,6 +25,8 @@ _EXPOSED = ("LoadBalancer", "NodePort")
 _HIDDEN = ("data", "stringData")
 _CIPHERTEXT = "ENC[AES256_GCM,"
 _EXACT = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
+# RFC 2606.
+_RESERVED = re.compile(r"\bexample\.(com|net|org)\b")
 _ENFORCE = "pod-security.kubernetes.io/enforce"
 _SAFE_LEVELS = ("baseline", "restricted")
 # k3s' own: its parts need more than a policy of ours would leave them.
@@ -61,6 +63,14 @@ def secrets(tree: Tree) -> Iterator[Finding]:
                     # Never with the value.
                     problem = f"{location[-1]} is not encrypted: run: sops encrypt -i {manifest.path}"
                     yield manifest.finding(("spec", *location), problem)
+
+
+def placeholders(tree: Tree) -> Iterator[Finding]:
+    """Nothing that is wrong here: it is for whoever makes the platform theirs."""
+    for manifest in tree.manifests:
+        for location, value in walk(manifest.document):
+            if isinstance(value, str) and _RESERVED.search(value):
+                yield manifest.finding(location, f"{value} is reserved for documentation: put your own there")
 
 
 def versions(tree: Tree) -> Iterator[Finding]:
