@@ -158,8 +158,6 @@ def leave_out_the_firewall(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_faults_of_what_cannot_be_had_prove_nothing(faults: FaultSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    faults: FaultSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
     leave_out_the_firewall(monkeypatch)
     monkeypatch.setattr(Session, "_images", lambda *_: ({"debian-12": "image"}, {}))
     monkeypatch.setattr(FaultSession, "_beside", lambda *_: iter(()))
