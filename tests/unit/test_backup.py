@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyrage  # type: ignore[import-untyped]
@@ -391,20 +392,31 @@ def test_a_database_that_was_not_dumped_cannot_be_restored(host: Host, made: Pat
 
 
 @pytest.fixture
-def forgiving() -> Callable[[str], str]:
+def program() -> ModuleType:
     spec = spec_from_file_location("platform_restore", RESTORE)
     assert spec
     assert spec.loader
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    forgive: Callable[[str], str] = module.forgiving
-    return forgive
+    return module
 
 
-def test_a_role_that_is_there_already_stops_nothing(forgiving: Callable[[str], str]) -> None:
+def test_a_role_that_is_there_already_stops_nothing(program: ModuleType) -> None:
     sql = "CREATE ROLE postgres;\nALTER ROLE postgres WITH SUPERUSER;\n"
-    made, altered = forgiving(sql).splitlines()
+    made, altered = program.forgiving(sql).splitlines()
     assert made == (
         "DO $restore$ BEGIN CREATE ROLE postgres; EXCEPTION WHEN duplicate_object THEN NULL; END $restore$;"
     )
     assert altered == "ALTER ROLE postgres WITH SUPERUSER;"
+
+
+def test_an_age_that_ends_before_it_has_the_key_is_told_by_its_exit_code(
+    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, does in (("age", "exit 3"), ("psql", "exit 0"), ("pg_restore", "cat >/dev/null")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    more_than_a_pipe_holds = bytes(1 << 20)
+    with pytest.raises(program.Failed, match=r"database platform: not complete: .*age with 3"):
+        program.restore(tmp_path / "platform.dump.age", "platform", more_than_a_pipe_holds)

@@ -10,6 +10,7 @@ was refused, and nothing was touched.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -119,7 +120,9 @@ def identifier(name):
 def restore(path, database, identity):
     psql(f"database {database}", f"DROP DATABASE IF EXISTS {identifier(database)} WITH (FORCE)")
     create = ["pg_restore", "--create", "--exit-on-error", "--dbname=template1"]
+    # Where age ends before it has read the key, its exit code tells of it.
     with (
+        contextlib.suppress(BrokenPipeError),
         subprocess.Popen(opening(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as opener,
         subprocess.Popen(create, stdin=opener.stdout) as restorer,
     ):
