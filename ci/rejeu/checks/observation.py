@@ -31,7 +31,8 @@ from rejeu.values import Change, Facet, Finding, Kind, TaskRun, Vantage, Write
 CONTROL_S = 3.0
 # Where a service's own writes are in doubt, it is watched for as long again as the run took, up to this.
 LONGEST_CONTROL_S = 60.0
-_ANSWER_DEADLINE_S = 60.0
+# A cluster that boots on two busy cores took more than a minute until its ingress answered.
+_ANSWER_DEADLINE_S = 180.0
 
 
 class Disturbed(HarnessError):
