@@ -237,7 +237,7 @@ class Domain(Model):
         default={}, description="unit to the files that it reads when it starts or reloads, beside those its unit names"
     )
     remade: tuple[str, ...] = Field(
-        default=(), description="what its service makes anew at each boot, of other names or text: `FACET NAME`, globs"
+        default=(), description="what its service makes anew at each start, of other names or text: `FACET NAME`, globs"
     )
     artifact: Artifact | None = None
     privileges: Privileges = Privileges()

@@ -85,7 +85,7 @@ def data_of(matrix: Matrix, state: State) -> tuple[tuple[str, ...], ...]:
 
 
 def remade_of(matrix: Matrix, state: State) -> tuple[str, ...]:
-    """The patterns of what the services in ``state`` make anew at each boot."""
+    """The patterns of what the services in ``state`` make anew at each start."""
     return tuple(pattern for name in standing(matrix, state) for pattern in matrix.domains[name].remade)
 
 

@@ -168,3 +168,17 @@ def test_what_a_service_makes_anew_when_it_starts_has_not_strayed(matrix: Matrix
     own = matrix.domains["base"].model_copy(update={"footprint": footprint})
     owned = matrix.model_copy(update={"domains": {**matrix.domains, "base": own}})
     assert bool(judge_strayed(owned, ("base",), [(to_findings([moved], [])[0], moved)], [moved])) is told
+
+
+@pytest.mark.parametrize(
+    ("table", "diff", "told"),
+    [("ip filter", "-jump A\n+jump B\n", False), ("ip filter", "", True), ("ip nat", "-jump A\n+jump B\n", True)],
+    ids=["other rules", "gone", "not declared"],
+)
+def test_what_a_domain_declares_to_be_remade_has_not_strayed(matrix: Matrix, table: str, diff: str, told: bool) -> None:
+    moved = Change(Facet.FIREWALL, Kind.RUNTIME, table, diff=diff)
+    update = {"footprint": Footprint(tables=("ip filter", "ip nat")), "remade": ("firewall ip filter",)}
+    owned = matrix.model_copy(
+        update={"domains": {**matrix.domains, "base": matrix.domains["base"].model_copy(update=update)}}
+    )
+    assert bool(judge_strayed(owned, ("base",), [(to_findings([moved], [])[0], moved)], [moved])) is told

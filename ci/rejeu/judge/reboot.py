@@ -30,7 +30,7 @@ def judge_return(
 ) -> Returned:
     """``changes`` are those between the target before it went down and the same target up again, with all left out
     that no two lives share. ``data`` are the patterns of each domain's own files, ``moving`` what moved by
-    itself before, ``remade`` the patterns (``FACET NAME``) of what services make anew at each boot."""
+    itself before, ``remade`` the patterns (``FACET NAME``) of what services make anew at each start."""
     lasting = [change for change in changes if not f"{change.subject}/".startswith(VOLATILE)]
     real, background = separate(lasting, data=data)
     by_itself = {(one.kind, one.subject) for one in moving if one.facet is Facet.FILES}
@@ -40,7 +40,7 @@ def judge_return(
             background.append(change)
             continue
         is_kept = change.facet is Facet.FILES and change.subject.startswith(_KEPT_BY_SERVICES)
-        if _is_of_the_boot(change) or _is_remade(change, remade) or (is_kept and not is_configuration(change.subject)):
+        if _is_of_the_boot(change) or is_remade(change, remade) or (is_kept and not is_configuration(change.subject)):
             background.append(change)
             continue
         lost.append(
@@ -66,8 +66,9 @@ def made_again(lost: Sequence[Finding], replayed: Sequence[Finding]) -> list[Fin
     ]
 
 
-def _is_remade(change: Change, remade: Sequence[str]) -> bool:
-    """A ruleset of theirs may say something else, and has to be there."""
+def is_remade(change: Change, remade: Sequence[str]) -> bool:
+    """Whether a service that was started again made this anew, by its patterns ``remade``. A ruleset of theirs may say
+    something else, and has to be there."""
     is_gone = change.facet is Facet.FIREWALL and not change.diff
     return not is_gone and matches(f"{change.facet} {change.subject}", remade)
 

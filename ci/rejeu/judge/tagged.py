@@ -8,7 +8,7 @@ from dataclasses import replace
 from rejeu.ansible.events import Events
 from rejeu.judge.footprint import may_cut, outside, owners
 from rejeu.judge.patterns import matches
-from rejeu.judge.reboot import VOLATILE
+from rejeu.judge.reboot import VOLATILE, is_remade
 from rejeu.judge.tolerated import covers, tolerated
 from rejeu.matrix import Matrix
 from rejeu.values import Change, Facet, Finding, Kind, PlannedTask, Write
@@ -100,12 +100,13 @@ def judge_strayed(
 ) -> list[Finding]:
     """What the run made of its own domains that the whole site had not: under the tag alone a task knew less.
     ``across`` is what lies between the site as it was before it was damaged and the end of the run. What a service
-    that is started again makes anew (a file with its process number) is nobody's doing.
+    that is started again makes anew (a file with its process number, what its domain declares so) is nobody's doing.
     """
+    remade = [pattern for name in own for pattern in matrix.domains[name].remade]
     other = {
         (change.facet, change.subject)
         for change in across
-        if change.kind in _LASTING and not change.subject.startswith(VOLATILE)
+        if change.kind in _LASTING and not change.subject.startswith(VOLATILE) and not is_remade(change, remade)
     }
     return [
         _with(finding, "not what the whole site makes of it")
