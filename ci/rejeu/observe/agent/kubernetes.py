@@ -26,7 +26,7 @@ CONFIGURATIONS = (
     "/root/.kube/config",
 )
 SERVICES = ("k3s.service", "rke2-server.service", "kubelet.service")
-TIMEOUT_S = 10
+TIMEOUT_S = 60
 
 # A cluster writes these, and these annotations, as it works.
 WORKINGS = {
