@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.text import Text
 
-from rejeu import artifacts, footprints, github, host, hostside, junit, schedule
+from rejeu import artifacts, footprints, github, host, hostside, journal, junit, schedule
 from rejeu.ansible.planned import Plan
 from rejeu.ansible.playbook import Project, plan
 from rejeu.checks.cells import converge_layer, run_cell
@@ -141,7 +141,7 @@ class Session:
                     if cell not in judged:
                         self._keep(CellResult(cell, (unjudged,)), runs)
                 reports = [runs.path / junit.FILE, junit.path(self.checkout, self.check)]
-                junit.write(reports, self.results, values)
+                junit.write(reports, self.results, values, journal.start(runs.path))
         return self._finish(runs, values)
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rejeu import junit
+from rejeu import junit, provenance
 from rejeu import matrix as matrix_file
 from rejeu.commanding import everywhere, told
 from rejeu.plan import Check
@@ -46,7 +46,7 @@ def check(matrix_path: Path) -> ExitCode:
     matrix = matrix_file.load(matrix_path)
     with Place.of(checkout, matrix, os.environ) as place:
         result, values = judge(place, matrix.platform.directory)
-    junit.write([report], [result], values)
+    junit.write([report], [result], values, provenance.of(checkout))
     summarise(Console(highlight=False, markup=False), [result], values, session=Check.SECRETS, strict=True)
     counts = ", ".join(f"{sum(one.status is status for one in result.assertions)} {status}" for status in Status)
     click.echo(f"{counts} · {report.relative_to(checkout)}")
