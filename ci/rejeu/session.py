@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rejeu import artifacts, footprints, github, host, hostside, journal, junit, schedule
+from rejeu.again import Again
 from rejeu.ansible.planned import Plan
 from rejeu.ansible.playbook import Project, plan
 from rejeu.checks.cells import converge_layer, run_cell
@@ -56,6 +57,8 @@ class Session:
     results: list[CellResult] = field(default_factory=list)
     today: date = field(default_factory=date.today)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    # The options on the command line, each as its words.
+    given: tuple[tuple[str, ...], ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> int:
@@ -145,6 +148,10 @@ class Session:
         return self._finish(runs, values)
 
     @property
+    def _again(self) -> Again:
+        return Again.of(self.check, self.checkout, self.given)
+
+    @property
     def _asked(self) -> Mapping[str, Any]:
         """What this run is about, for its journal."""
         options = self.options
@@ -166,7 +173,7 @@ class Session:
 
     def _finish(self, runs: RunFolder, values: Mapping[str, str]) -> int:
         """Say how it went, and return the exit code."""
-        summarise(self.console, self.results, values, session=self.check, strict=self.options.strict)
+        summarise(self.console, self.results, values, self._again, self.checkout)
         report = runs.relative(junit.path(self.checkout, self.check))
         line = f"{tally(self.results)} · {report} · evidence in {runs.relative(runs.path)}"
         self.console.print(line, soft_wrap=True)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from rejeu import junit, provenance
 from rejeu import matrix as matrix_file
+from rejeu.again import Again
 from rejeu.commanding import everywhere, told
 from rejeu.plan import Check
 from rejeu.results import ExitCode, Status
@@ -47,7 +48,8 @@ def check(matrix_path: Path) -> ExitCode:
     with Place.of(checkout, matrix, os.environ) as place:
         result, values = judge(place, matrix.platform.directory)
     junit.write([report], [result], values, provenance.of(checkout))
-    summarise(Console(highlight=False, markup=False), [result], values, session=Check.SECRETS, strict=True)
+    again = Again.of(Check.SECRETS, checkout, [("check",)])
+    summarise(Console(highlight=False, markup=False), [result], values, again, checkout)
     counts = ", ".join(f"{sum(one.status is status for one in result.assertions)} {status}" for status in Status)
     click.echo(f"{counts} · {report.relative_to(checkout)}")
     return ExitCode.FINDINGS if result.status is Status.FAILED else ExitCode.CLEAN
