@@ -156,6 +156,13 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def screenshots(session: nox.Session) -> None:
+    """Make the pictures of the README from a real run: `-- .rejeu/runs/RUN`, or else the newest."""
+    install(session, "tests")
+    session.run("python", "docs/screenshots.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure rejeu against bare ansible-playbook and against Molecule."""
     install(session, "bench")

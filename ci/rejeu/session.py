@@ -35,7 +35,7 @@ from rejeu.recording import recorded
 from rejeu.report.rendering import attempt
 from rejeu.results import INTERRUPTED, Assertion, CellResult, ExitCode, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
-from rejeu.summary import summarise, tally
+from rejeu.summary import closing, summarise, tally
 from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 
@@ -175,8 +175,7 @@ class Session:
         """Say how it went, and return the exit code."""
         summarise(self.console, self.results, values, self._again, self.checkout)
         report = runs.relative(junit.path(self.checkout, self.check))
-        line = f"{tally(self.results)} · {report} · evidence in {runs.relative(runs.path)}"
-        self.console.print(line, soft_wrap=True)
+        self.console.print(closing(self.results, report, runs.relative(runs.path)), soft_wrap=True)
         return exit_code(self.results, require_targets=self.require_targets)
 
     def _judge(

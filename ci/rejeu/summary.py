@@ -52,6 +52,11 @@ def summarise(
         console.print(text, soft_wrap=True)
 
 
+def closing(results: Sequence[CellResult], report: str, folder: str) -> str:
+    """The last line: how many, and where the rest is."""
+    return f"{tally(results)} · {report} · evidence in {folder}"
+
+
 def tally(results: Sequence[CellResult]) -> str:
     """``8 cells: 6 passed, 1 failed, 0 error, 1 skipped; beside them 5 passed``."""
     cells = [result for result in results if is_of_a_cell(result)]

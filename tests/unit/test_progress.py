@@ -47,6 +47,20 @@ def test_elsewhere_each_phase_is_one_line_with_its_time() -> None:
     ]
 
 
+def test_privileges_are_told_once_for_all_cells_that_have_them() -> None:
+    printed = console()
+    with Progress(printed) as progress:
+        for name, privileges in (("base", "NET_ADMIN"), ("vpn", "NET_ADMIN"), ("k3s", "ALL"), ("gitops", "")):
+            cell = Cell(Check.IDEMPOTENCE, "debian-12", name)
+            progress.finish(CellResult(cell, (Assertion("claim", Status.PASSED),), privileges=privileges))
+    assert [line.partition(" in 0.0 s")[2] for line in text_of(printed).splitlines()] == [
+        " (privileges: NET_ADMIN)",
+        " (privileges as of idempotence.debian-12.base)",
+        " (privileges: ALL)",
+        "",
+    ]
+
+
 def test_a_long_line_is_not_folded() -> None:
     printed = console()
     Progress(printed).line("word " * 40)
