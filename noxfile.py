@@ -140,7 +140,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check types, style, playbooks and shell scripts."""
+    """Check types, style, playbooks, shell scripts and workflows."""
     install(session, "lint", "tests")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -150,6 +150,16 @@ def lint(session: nox.Session) -> None:
     session.run("ansible-lint", "--offline", "--profile", "production", "infra/ansible", env=roles)
     scripts = ["scripts/nox", *(f"scripts/{one}" for one in SCRIPTS), ".ci/run", "ci/rejeu/targets/boot.sh"]
     session.run("shellcheck", *scripts)
+    # Named, they are checked in a tree that is no Git repository too. What they run is given to shellcheck.
+    session.run("actionlint", *map(str, Path(".github/workflows").glob("*.yml")))
+    session.run("zizmor", "--offline", "--no-progress", ".")
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Make the pictures of the README from a real run: `-- .rejeu/runs/RUN`, or else the newest."""
+    install(session, "tests")
+    session.run("python", "docs/screenshots.py", *session.posargs)
 
 
 @nox.session

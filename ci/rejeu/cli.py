@@ -14,7 +14,7 @@ from rich.console import Console
 
 from rejeu import declaration, footprints, junit, metrics, plan, run_commands
 from rejeu import matrix as matrix_file
-from rejeu.commanding import everywhere, fail, told
+from rejeu.commanding import everywhere, fail, given, told
 from rejeu.context import Options, Step
 from rejeu.errors import ConfigError
 from rejeu.faults import report
@@ -201,6 +201,7 @@ def faults(
             return
         session = FaultSession.of(Path.cwd().resolve(), matrix, known if targets else known[:1], chosen, console)
         session.as_json = as_json
+        session.given = tuple(given(click.get_current_context()))
         code = session.run()
     sys.exit(code)
 
@@ -239,7 +240,9 @@ def _run(
         # Whatever stops this run from here on, an earlier one's verdict must not stand for it.
         junit.path(checkout, check).unlink(missing_ok=True)
         options = Options(strict=strict, replays=replays, keep=keep, steps=steps, interrupt=interrupt)
-        code = Session(checkout, matrix, check, cells, options, require_targets, console).run()
+        session = Session(checkout, matrix, check, cells, options, require_targets, console)
+        session.given = tuple(given(click.get_current_context()))
+        code = session.run()
         # One that was interrupted is no replay: the one before it still is the last.
         if metrics_path and code in set(ExitCode):
             metrics.write(metrics_path, metrics.replay(time.time(), clean=code == ExitCode.CLEAN))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from click.core import ParameterSource
 
 from rejeu.errors import RejeuError
 from rejeu.processes import Stopped, signals_raised
@@ -25,6 +26,15 @@ def everywhere(command: Callable[..., None]) -> Callable[..., None]:
     matrix = click.Path(path_type=Path)
     option = click.option("--matrix", "matrix_path", default="ci/matrix.yml", show_default=True, type=matrix)
     return option(debuggable(command))
+
+
+def given(context: click.Context) -> Iterator[tuple[str, ...]]:
+    """The options that stood on the command line, each as its words."""
+    for parameter in context.command.params:
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
+            value = context.params[parameter.name]
+            for one in value if isinstance(value, tuple) else (value,):
+                yield (parameter.opts[0],) if one is True else (parameter.opts[0], str(one))
 
 
 @contextmanager

@@ -64,5 +64,10 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return events
 
 
+def start(folder: Path) -> Mapping[str, Any]:
+    """What a run told of its start; empty where its journal has lost that."""
+    return next((one for one in read(folder) if one["event"] == RUN_START), {})
+
+
 def moment(event: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(event["at"])

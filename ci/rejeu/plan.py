@@ -52,6 +52,12 @@ class Cell:
         return cls(Check.CONVERGE, target, state[-1], state[:-1])
 
     @property
+    def options(self) -> tuple[str, ...]:
+        """What chooses this cell on the command line of its session."""
+        only = ("--only", self.check.value) if self.check is Check.HALFWAY else ()
+        return ("--target", self.target, "--domain", self.subject, *only)
+
+    @property
     def tags(self) -> tuple[str, ...]:
         return tags_of(self.subject)
 

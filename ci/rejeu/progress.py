@@ -20,6 +20,16 @@ from rejeu.results import CellResult, Status
 STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.ERROR: "magenta", Status.SKIPPED: "yellow"}
 
 
+def ended(result: CellResult, first: dict[str, str]) -> str:
+    """What is said of a cell when it ends. ``first`` has which cell was the first with some privileges, and is told of
+    this one's: they are many words, and the same for most cells."""
+    had = ""
+    if result.privileges:
+        name = first.setdefault(result.privileges, result.cell.name)
+        had = f" (privileges{f': {result.privileges}' if name == result.cell.name else f' as of {name}'})"
+    return f"{result.cell.name}: {result.status} in {result.seconds:.1f} s{had}"
+
+
 class Progress:
     """Told by the cells what they do; safe to call from their threads."""
 
@@ -31,6 +41,7 @@ class Progress:
         self._began: dict[str, float] = {}
         self._phases: dict[str, str] = {}
         self._ended: dict[str, tuple[Status, float]] = {}
+        self._first_with: dict[str, str] = {}
         self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
@@ -56,8 +67,7 @@ class Progress:
         with self._lock:
             self._ended[result.cell.name] = (result.status, result.seconds)
             self._phases.pop(result.cell.name, None)
-        privileges = f" (privileges: {result.privileges})" if result.privileges else ""
-        line = f"{result.cell.name}: {result.status} in {result.seconds:.1f} s{privileges}"
+            line = ended(result, self._first_with)
         self.line(line, STYLES[result.status])
 
     def line(self, text: str, style: str = "") -> None:

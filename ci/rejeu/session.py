@@ -16,7 +16,8 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.text import Text
 
-from rejeu import artifacts, footprints, github, host, hostside, junit, schedule
+from rejeu import artifacts, footprints, github, host, hostside, journal, junit, schedule
+from rejeu.again import Again
 from rejeu.ansible.planned import Plan
 from rejeu.ansible.playbook import Project, plan
 from rejeu.checks.cells import converge_layer, run_cell
@@ -34,7 +35,7 @@ from rejeu.recording import recorded
 from rejeu.report.rendering import attempt
 from rejeu.results import INTERRUPTED, Assertion, CellResult, ExitCode, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
-from rejeu.summary import summarise, tally
+from rejeu.summary import closing, summarise, tally
 from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 
@@ -56,6 +57,8 @@ class Session:
     results: list[CellResult] = field(default_factory=list)
     today: date = field(default_factory=date.today)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    # The options on the command line, each as its words.
+    given: tuple[tuple[str, ...], ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> int:
@@ -141,8 +144,12 @@ class Session:
                     if cell not in judged:
                         self._keep(CellResult(cell, (unjudged,)), runs)
                 reports = [runs.path / junit.FILE, junit.path(self.checkout, self.check)]
-                junit.write(reports, self.results, values)
+                junit.write(reports, self.results, values, journal.start(runs.path))
         return self._finish(runs, values)
+
+    @property
+    def _again(self) -> Again:
+        return Again.of(self.check, self.checkout, self.given)
 
     @property
     def _asked(self) -> Mapping[str, Any]:
@@ -166,10 +173,9 @@ class Session:
 
     def _finish(self, runs: RunFolder, values: Mapping[str, str]) -> int:
         """Say how it went, and return the exit code."""
-        summarise(self.console, self.results, values, session=self.check, strict=self.options.strict)
+        summarise(self.console, self.results, values, self._again, self.checkout)
         report = runs.relative(junit.path(self.checkout, self.check))
-        line = f"{tally(self.results)} · {report} · evidence in {runs.relative(runs.path)}"
-        self.console.print(line, soft_wrap=True)
+        self.console.print(closing(self.results, report, runs.relative(runs.path)), soft_wrap=True)
         return exit_code(self.results, require_targets=self.require_targets)
 
     def _judge(

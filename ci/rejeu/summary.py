@@ -1,32 +1,60 @@
-"""The end of a run in words: what failed, which task did it, and how to run just that cell again."""
+"""The end of a run in words: what failed, which task did it, what to do, and how to run just that cell again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
 
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 from rejeu import host
+from rejeu.again import Again
+from rejeu.evidence import DIFFS
 from rejeu.plan import Check
 from rejeu.progress import STYLES
-from rejeu.results import CellResult, Status
+from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import redact
-from rejeu.wording import accepted, briefly, described
+from rejeu.wording import accepted, briefly, described, where
+
+_MOST_PLACES = 3
+
+_Line = tuple[str, str]
 
 
 def summarise(
-    console: Console, results: Sequence[CellResult], values: Mapping[str, str], *, session: str, strict: bool
+    console: Console, results: Sequence[CellResult], values: Mapping[str, str], again: Again, checkout: Path
 ) -> None:
-    """Findings first, then what could not be judged, then what was skipped. ``values`` are blotted out."""
-    for result in results:
-        for line, style in _lines(result, session, strict):
-            console.print(Text(redact(line, values), style=style), soft_wrap=True)
-    for note, names in _notes(results).items():
-        where = names[0] if len(names) == 1 else f"{len(names)} results"
-        console.print(Text(redact(f"note: {where}: {note}", values)), soft_wrap=True)
-    for target, reason in skipped_targets(results):
-        console.print(Text(f"skipped: {target}: {reason}", style=STYLES[Status.SKIPPED]), soft_wrap=True)
+    """What fails nothing comes first, and what failed comes last, where a reader's eye is. ``values`` are blotted out.
+
+    Each ``file:line`` of a task in ``checkout`` is a link where the terminal knows of links.
+    """
+    wrong = sorted(
+        (one for one in results if one.status in (Status.FAILED, Status.ERROR)), key=lambda one: bool(_failed(one))
+    )
+    lines = chain(
+        chain.from_iterable(map(_passing, results)),
+        _noted(results),
+        _skipped(results),
+        chain.from_iterable(_block(one, again) for one in wrong),
+    )
+    places = {where(finding.run): finding.run.task.path for one in results for finding in one.findings if finding.run}
+    for line, style in lines:
+        text = Text(redact(line, values), style=style)
+        for place, path in places.items():
+            if (file := checkout / path).is_file():
+                # The line as a fragment is what ripgrep and delta write, and what terminals can be told to open.
+                url = f"file://{file}#{place.rpartition(':')[2]}"
+                text.highlight_regex(rf"{re.escape(place)}(?!\d)", Style(link=url))
+        console.print(text, soft_wrap=True)
+
+
+def closing(results: Sequence[CellResult], report: str, folder: str) -> str:
+    """The last line: how many, and where the rest is."""
+    return f"{tally(results)} · {report} · evidence in {folder}"
 
 
 def tally(results: Sequence[CellResult]) -> str:
@@ -47,15 +75,17 @@ def is_of_a_cell(result: CellResult) -> bool:
     return result.cell.check is not Check.CONVERGE and result.cell.target != host.NAME
 
 
-def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str, str]]:
+def _passing(result: CellResult) -> Iterator[_Line]:
     name = result.cell.name
     for assertion in result.assertions:
-        if assertion.status is Status.FAILED:
-            yield f"failed: {name} · {assertion.name}", STYLES[Status.FAILED]
-            yield from ((f"    {line}", "") for line in briefly(assertion.findings))
-        elif assertion.status is Status.PASSED:
+        if assertion.status is Status.PASSED:
             yield from ((f"warning: {name} · {described(finding)}", "") for finding in assertion.findings)
         yield from ((f"waived: {name} · {accepted(one)}", "") for one in assertion.waived)
+
+
+def _block(result: CellResult, again: Again) -> Iterator[_Line]:
+    """All that is wrong with one result, and what to do."""
+    name = result.cell.name
     unjudged: dict[str, list[str]] = {}
     for assertion in result.assertions:
         if assertion.status is Status.ERROR:
@@ -63,19 +93,45 @@ def _lines(result: CellResult, session: str, strict: bool) -> Iterable[tuple[str
     for reason, names in unjudged.items():
         yield f"error: {name} · {reason}", STYLES[Status.ERROR]
         yield f"    not judged: {', '.join(names)}", ""
-    if result.status in (Status.FAILED, Status.ERROR) and is_of_a_cell(result):
-        flags = (" --only half-way" if result.cell.check is Check.HALFWAY else "") + (" --strict" if strict else "")
-        again = f"nox -s {session} -- --target {result.cell.target} --domain {result.cell.subject}{flags}"
-        yield f"    evidence: {result.evidence or 'none'} · again: {again}", ""
+    for assertion in _failed(result):
+        yield f"failed: {name} · {assertion.name}", STYLES[Status.FAILED]
+        yield from ((f"    {line}", "") for line in briefly(assertion.findings))
+    yield f"    next: {_advice(result)}", "bold"
+    if result.evidence:
+        yield f"    evidence: {result.evidence}", ""
+    yield f"    again: {again.command(result.cell if is_of_a_cell(result) else None)}", "bold"
 
 
-def _notes(results: Iterable[CellResult]) -> Mapping[str, Sequence[str]]:
+def _failed(result: CellResult) -> Sequence[Assertion]:
+    return [one for one in result.assertions if one.status is Status.FAILED]
+
+
+def _advice(result: CellResult) -> str:
+    findings = [finding for assertion in _failed(result) for finding in assertion.findings]
+    if not findings:
+        return "run it again: it could not be judged, which says nothing against the playbooks"
+    places = list(dict.fromkeys(where(one.run) for one in findings if one.run and one.run.task.path))
+    if places:
+        more = f" and {len(places) - _MOST_PLACES} more" if len(places) > _MOST_PLACES else ""
+        return f"mend {', '.join(places[:_MOST_PLACES])}{more}"
+    if result.evidence and any(one.diff for one in findings):
+        return f"no task could be named: read {result.evidence}/{DIFFS}"
+    return "mend what is named above"
+
+
+def _noted(results: Iterable[CellResult]) -> Iterator[_Line]:
     """What is said many times is said once."""
     names: dict[str, list[str]] = {}
     for result in results:
         for note in result.notes:
             names.setdefault(note, []).append(result.cell.name)
-    return names
+    for note, said in names.items():
+        yield f"note: {said[0] if len(said) == 1 else f'{len(said)} results'}: {note}", ""
+
+
+def _skipped(results: Iterable[CellResult]) -> Iterator[_Line]:
+    for target, reason in skipped_targets(results):
+        yield f"skipped: {target}: {reason}", STYLES[Status.SKIPPED]
 
 
 def skipped_targets(results: Iterable[CellResult]) -> Sequence[tuple[str, str]]:

@@ -251,6 +251,13 @@ def test_options_reach_the_session(checkout: Path, monkeypatch: pytest.MonkeyPat
     )
     assert one.require_targets
     assert one.checkout == checkout
+    assert sorted(one.given) == [
+        ("--keep",),
+        ("--only", "replay"),
+        ("--replays", "5"),
+        ("--require-targets",),
+        ("--strict",),
+    ]
 
 
 @pytest.mark.parametrize(("arguments", "code", "kind"), [(["--target", "x"], 2, "ConfigError"), ([], 4, "KeyError")])

@@ -10,7 +10,7 @@ import pytest
 from junitparser import JUnitXml
 from rich.console import Console
 
-from rejeu import hostside, session
+from rejeu import artifacts, hostside, session
 from rejeu.ansible.planned import Plan
 from rejeu.errors import ConfigError
 from rejeu.faults import report
@@ -154,7 +154,7 @@ def test_json_alone_is_printed_where_it_is_asked_for(
 
 
 def leave_out_the_firewall(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session.artifacts, "left_out", lambda *_: {"firewall": "nothing to install it from"})
+    monkeypatch.setattr(artifacts, "left_out", lambda *_: {"firewall": "nothing to install it from"})
 
 
 def test_faults_of_what_cannot_be_had_prove_nothing(faults: FaultSession, monkeypatch: pytest.MonkeyPatch) -> None:

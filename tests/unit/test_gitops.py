@@ -68,8 +68,8 @@ def test_what_is_still_to_be_filled_in_is_told_and_is_no_finding(checkout: Path)
     assert result.exit_code == 0, result.output
     said = "Ingress sample-api: sample.example.com is reserved for documentation: put your own there"
     assert f"to fill in: {file}:{line}: {said}\n" in result.stdout
-    for file in [path for path in (checkout / "gitops").rglob("*.yaml") if path.is_file()]:
-        file.write_text(file.read_text().replace("example.org", "example.test").replace("example.com", "example.test"))
+    for path in [one for one in (checkout / "gitops").rglob("*.yaml") if one.is_file()]:
+        path.write_text(path.read_text().replace("example.org", "example.test").replace("example.com", "example.test"))
     assert "to fill in:" not in gitops().stdout
 
 

@@ -7,14 +7,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped
 
-from rejeu import junit
+from rejeu import host, junit
 from rejeu.judge.waivers import Waived
 from rejeu.matrix import Waiver
-from rejeu.plan import Cell, Check
+from rejeu.plan import SITE, Cell, Check
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.values import Facet, Finding, How, Kind, Task, TaskRun, TaskStatus
 
@@ -31,6 +29,12 @@ MOVED = Finding(
     how=How.WINDOW,
 )
 SECRET = "s3cret-value"
+START = {
+    "run": "20260101T120000Z-abcdef",
+    "git": {"revision": "0123abc", "dirty": True},
+    "versions": {"ansible-core": "2.19.14", "rejeu": "0.1.0", "python": "3.12.0"},
+    "tags": {"network": ["firewall", "vpn"], "postgresql": ["postgresql"]},
+}
 VALUES = {"app_password": SECRET}
 
 ALL_FOUR = CellResult(
@@ -48,7 +52,7 @@ ALL_FOUR = CellResult(
 
 def written(folder: Path, *results: CellResult, values: dict[str, str] | None = None) -> Path:
     path = folder / "reports" / "idempotence.xml"
-    junit.write([path], results, values or {})
+    junit.write([path], results, values or {}, START)
     assert [one.name for one in path.parent.iterdir()] == ["idempotence.xml"]
     return path
 
@@ -61,7 +65,7 @@ def test_skipped_failed_and_error_are_told_apart(tmp_path: Path) -> None:
     parsed = JUnitXml.fromfile(str(written(tmp_path, ALL_FOUR)))
     assert (parsed.tests, parsed.failures, parsed.errors, parsed.skipped) == (4, 1, 1, 1)
     (suite,) = parsed
-    assert suite.name == "debian-12"
+    assert suite.name == "idempotence.debian-12.postgresql"
     results = {case.name: [type(result) for result in case.result] for case in suite}
     assert results == {
         "converged": [],
@@ -134,11 +138,50 @@ def test_a_mere_warning_is_not_the_headline_of_a_failure(tmp_path: Path) -> None
     assert case.attrib["line"] == "7"
 
 
-def test_one_suite_a_target(tmp_path: Path) -> None:
+def test_one_suite_a_cell(tmp_path: Path) -> None:
     other = replace(ALL_FOUR, cell=replace(CELL, target="debian-13"))
-    parsed = JUnitXml.fromfile(str(written(tmp_path, ALL_FOUR, other, ALL_FOUR)))
-    assert [(suite.name, suite.tests) for suite in parsed] == [("debian-12", 8), ("debian-13", 4)]
-    assert parsed.tests == 12
+    parsed = JUnitXml.fromfile(str(written(tmp_path, ALL_FOUR, other)))
+    names = ["idempotence.debian-12.postgresql", "idempotence.debian-13.postgresql"]
+    assert [(suite.name, suite.tests) for suite in parsed] == [(name, 4) for name in names]
+    assert parsed.tests == 8
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (CELL, {"check": "idempotence", "target": "debian-12", "domain": "postgresql", "tag": "postgresql"}),
+        (
+            Cell(Check.ISOLATION, "debian-13", "network", (SITE,)),
+            {"check": "tags-isolation", "target": "debian-13", "domain": "firewall,vpn", "tag": "network"},
+        ),
+        (
+            Cell(Check.IDEMPOTENCE, "debian-12", SITE),
+            {"check": "idempotence", "target": "debian-12", "domain": "site", "tag": "all"},
+        ),
+        (Cell(Check.SECRETS, host.NAME, "checkout"), {"check": "secrets", "target": "host"}),
+    ],
+)
+def test_a_suite_tells_what_it_is_of(tmp_path: Path, cell: Cell, told: dict[str, str]) -> None:
+    (suite,) = JUnitXml.fromfile(str(written(tmp_path, replace(ALL_FOUR, cell=cell))))
+    assert {one.name: one.value for one in suite.properties()} == {
+        **told,
+        "run": "20260101T120000Z-abcdef",
+        "revision": "0123abc",
+        "dirty": "true",
+        "ansible-core": "2.19.14",
+        "rejeu": "0.1.0",
+    }
+
+
+@pytest.mark.parametrize("start", [{}, {"git": None, "versions": {}}])
+def test_a_run_outside_of_a_repository_or_without_a_journal_has_its_verdicts(
+    tmp_path: Path, start: dict[str, object]
+) -> None:
+    path = tmp_path / "idempotence.xml"
+    junit.write([path], [ALL_FOUR], {}, start)
+    (suite,) = JUnitXml.fromfile(str(path))
+    assert [one.name for one in suite.properties()] == ["check", "target", "domain", "tag"]
+    assert suite.tests == 4
 
 
 def test_a_run_that_judged_nothing_is_a_file_without_cases(tmp_path: Path) -> None:
@@ -146,7 +189,7 @@ def test_a_run_that_judged_nothing_is_a_file_without_cases(tmp_path: Path) -> No
 
 
 def test_the_earlier_file_is_replaced(tmp_path: Path) -> None:
-    written(tmp_path, ALL_FOUR, ALL_FOUR)
+    written(tmp_path, ALL_FOUR, replace(ALL_FOUR, cell=replace(CELL, target="debian-13")))
     assert len(cases(written(tmp_path, ALL_FOUR))) == 4
 
 
@@ -159,23 +202,6 @@ def test_no_secret_is_in_any_place(tmp_path: Path, status: Status, form: str) ->
     text = written(tmp_path, result, values=VALUES).read_text(encoding="utf-8")
     assert form not in text
     assert "«app_password»" in text
-
-
-@pytest.mark.parametrize("status", Status)
-@pytest.mark.parametrize("bad", ["\x00", "\x08", "\x1b[31m", "\x7f", "\ufffe", "\ud800", "]]>", "<&>", "\r\n"])
-def test_odd_characters_leave_a_valid_file(tmp_path: Path, status: Status, bad: str) -> None:
-    finding = Finding(Kind.CONTENT, "/etc/x", f"message {bad} end", diff=f"+diff {bad} end", run=RUN)
-    result = CellResult(CELL, (Assertion("claim", status, (finding,), reason=f"reason {bad} end"),), evidence=bad)
-    path = written(tmp_path, result)
-    assert " end" in ET.tostring(cases(path)["claim"], encoding="unicode")
-    assert JUnitXml.fromfile(str(path)).tests == 1
-
-
-@given(text=st.text())
-def test_any_text_leaves_a_valid_file(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    finding = Finding(Kind.CONTENT, text, f"x{text}", diff=text)
-    path = written(tmp_path_factory.mktemp("junit"), CellResult(CELL, (Assertion("claim", Status.FAILED, (finding,)),)))
-    assert cases(path)["claim"].find("failure") is not None
 
 
 @pytest.mark.parametrize("status", [Status.ERROR, Status.SKIPPED])

@@ -49,6 +49,7 @@ def findings(checkout: Checkout) -> dict[str, str]:
     """What each failed assertion says, in JUnit as on the terminal."""
     result = checkout.run("check")
     assert result.exit_code == 1, result.output
+    assert "    again: rejeu secrets check\n" in result.output
     report = JUnitXml.fromfile(str(checkout.root / "reports/secrets.xml"))
     results = [(case.name, result) for suite in report for case in suite for result in case.result]
     failed = {name: result.text for name, result in results if isinstance(result, Failure)}

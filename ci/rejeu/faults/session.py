@@ -116,7 +116,7 @@ class FaultSession(Session):
             click.echo(document)
         else:
             beside = [one for one in others if one not in self.clean]
-            summarise(self.console, beside, values, session=self.check, strict=self.options.strict)
+            summarise(self.console, beside, values, self._again, self.checkout)
             self.console.print(report.table(outcomes))
             for line in report.lines(outcomes, self.clean, counted):
                 self.console.print(Text(redact(line, values)), soft_wrap=True)

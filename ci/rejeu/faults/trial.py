@@ -39,6 +39,11 @@ class Trial(Cell):
     def name(self) -> str:
         return f"{self.fault.id if self.fault else f'clean.{self.check}.{self.subject}'}.{self.target}"
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """A clean trial is had through the faults beside which it runs alone."""
+        return ("--target", self.target, *(("--only", self.fault.id) if self.fault else ()))
+
 
 def of_fault(matrix: Matrix, fault: Fault, target: str) -> Trial:
     """The trial of a fault. It starts from what the clean playbooks have converged, its own domain included where the

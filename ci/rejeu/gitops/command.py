@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from junit_xml import TestCase, TestSuite
 
-from rejeu import junit
+from rejeu import junit, provenance
 from rejeu.commanding import debuggable, told
 from rejeu.gitops import reading, schemas
 from rejeu.gitops.manifests import Finding
@@ -33,7 +33,7 @@ def gitops(debug: bool) -> None:
     report.unlink(missing_ok=True)
     with told(debug):
         checked = check(checkout)
-        junit.save(report, [_suite(checked.findings)])
+        junit.save(report, [_suite(checked.findings, junit.properties(provenance.of(checkout)))])
     for one in checked.placeholders:
         click.echo(f"to fill in: {one}")
     for assertion, found in checked.findings.items():
@@ -72,14 +72,24 @@ def check(checkout: Path) -> Checked:
     )
 
 
-def _suite(findings: Mapping[str, Sequence[Finding]]) -> TestSuite:
-    return TestSuite(NAME, [_case(name, found) for name, found in findings.items()], package="rejeu")
+def _suite(findings: Mapping[str, Sequence[Finding]], about: Mapping[str, str]) -> TestSuite:
+    cases = [_case(name, found) for name, found in findings.items()]
+    return TestSuite(NAME, cases, package="rejeu", properties={"check": NAME, **about})
 
 
 def _case(name: str, found: Sequence[Finding]) -> TestCase:
     first = found[0] if found else None
-    case = TestCase(name=name, classname=NAME, file=first.path if first else None, line=first.line if first else None)
+    case = TestCase(
+        name=name,
+        classname=NAME,
+        elapsed_sec=junit.SHORTEST,
+        file=first.path if first else None,
+        line=first.line if first else None,
+    )
     if first:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        case.add_failure_info(message=f"{first}{more}", output="\n".join(map(str, found)))
+        case.add_failure_info(
+            message=junit.text(f"{first}{more}", {}, junit.LONGEST_MESSAGE),
+            output=junit.text("\n".join(map(str, found)), {}),
+        )
     return case

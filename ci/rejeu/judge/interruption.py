@@ -37,6 +37,10 @@ class Interrupt:
             return cls(Choice.EVERY, int(step))
         raise ConfigError(f"--interrupt {text}: say none, sampled, all, or every:N with a number from 1 up")
 
+    def __str__(self) -> str:
+        """As it is parsed."""
+        return f"{self.choice}:{self.step}" if self.choice is Choice.EVERY else self.choice.value
+
     @property
     def wanted(self) -> bool:
         return self.choice is not Choice.NONE

@@ -13,8 +13,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from rejeu import footprints, github, hostside, junit
+from rejeu import footprints, github, hostside, journal, junit
 from rejeu import matrix as matrix_file
+from rejeu.again import Again
 from rejeu.commanding import told
 from rejeu.context import Step
 from rejeu.evidence import RunFolder
@@ -79,11 +80,12 @@ def _join(checkout: Path, matrix: Matrix, check: Check, cells: Sequence[Cell], p
         runs.record(result)
     planned_order = {cell.name: at for at, cell in enumerate(cells)}
     results = sorted([*joined, *own], key=lambda one: planned_order.get(one.cell.name, len(cells)))
-    junit.write([runs.path / junit.FILE, junit.path(checkout, check)], results, {})
+    reports = [runs.path / junit.FILE, junit.path(checkout, check)]
+    junit.write(reports, results, {}, journal.start(runs.path))
     code = exit_code(results, require_targets=any(part.start.get("require_targets") for part in parts))
     runs.journal.tell(RUN_END, exit_code=int(code), tally=tally(results))
-    strict = any(part.start.get("strict") for part in parts)
-    summarise(console, results, {}, session=check, strict=strict)
+    strict = [("--strict",)] if any(part.start.get("strict") for part in parts) else []
+    summarise(console, results, {}, Again.of(check, checkout, strict), checkout)
     console.print(f"{len(parts)} runs joined: {tally(results)} · {runs.relative(junit.path(checkout, check))}")
     github.publish(
         results,

@@ -12,8 +12,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from rejeu import junit
+from rejeu import junit, provenance
 from rejeu import matrix as matrix_file
+from rejeu.again import Again
 from rejeu.commanding import everywhere, told
 from rejeu.plan import Check
 from rejeu.results import ExitCode, Status
@@ -46,8 +47,9 @@ def check(matrix_path: Path) -> ExitCode:
     matrix = matrix_file.load(matrix_path)
     with Place.of(checkout, matrix, os.environ) as place:
         result, values = judge(place, matrix.platform.directory)
-    junit.write([report], [result], values)
-    summarise(Console(highlight=False, markup=False), [result], values, session=Check.SECRETS, strict=True)
+    junit.write([report], [result], values, provenance.of(checkout))
+    again = Again.of(Check.SECRETS, checkout, [("check",)])
+    summarise(Console(highlight=False, markup=False), [result], values, again, checkout)
     counts = ", ".join(f"{sum(one.status is status for one in result.assertions)} {status}" for status in Status)
     click.echo(f"{counts} · {report.relative_to(checkout)}")
     return ExitCode.FINDINGS if result.status is Status.FAILED else ExitCode.CLEAN
