@@ -30,6 +30,7 @@ NOT_CHECKED = {
     "pip": "installs from an index",
     "python3": "makes an environment, which takes longer than all other tests of this file",
     "git": "changes this checkout, or wants a remote",
+    ".nox/lint/bin/pre-commit": "changes this checkout",
     "sops": "decrypts with an operator's key",
     "sudo": "changes the operator's own machine",
     "ssh": "asks a server",
