@@ -163,6 +163,16 @@ def screenshots(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Write the reference anew, and make pages of all that is written down; a broken link fails."""
+    install(session, "docs")
+    session.run("python", "-m", "rejeu.reference")
+    strictly = ("--fail-on-warning", "--keep-going", "--fresh-env", "--quiet")
+    session.run("sphinx-build", *strictly, "--conf-dir", "docs", "--doctree-dir", "build/doctrees", ".", "build/docs")
+    session.log("the pages begin at build/docs/docs/index.html")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure rejeu against bare ansible-playbook and against Molecule."""
     install(session, "bench")

@@ -33,15 +33,16 @@ from rejeu.results import ExitCode
 from rejeu.secrets.commands import secrets
 from rejeu.session import Session
 
+_EXIT_CODES = "; ".join(f"{code.value} {code.meaning}" for code in ExitCode)
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"Exit codes: {_EXIT_CODES}; 130 and 143 interrupted.",
+)
 @click.version_option(package_name="rejeu")
 def commands() -> None:
-    """Replay your playbooks, and prove that nothing moved.
-
-    Exit codes: 0 all clean, 1 findings, 2 usage or configuration, 3 the engine or a target could not be had,
-    4 the harness could not judge, 130 and 143 interrupted.
-    """
+    """Replay your playbooks, and prove that nothing moved."""
 
 
 def _shared(command: Callable[..., None]) -> Callable[..., None]:

@@ -11,8 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, Node
 
+from rejeu.domains import Footprint
 from rejeu.errors import ConfigError
-from rejeu.matrix import Footprint, load
+from rejeu.matrix import load
 
 Fields = Mapping[str, Sequence[str]]
 _WIDTH = 100

@@ -6,9 +6,9 @@ import re
 import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
@@ -19,20 +19,31 @@ from ruamel.yaml.reader import ReaderError
 from rejeu.errors import ConfigError
 
 Location = tuple[str | int, ...]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.-]*$")]
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/")]
+Glob = Annotated[str, StringConstraints(pattern=r"^!?/")]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    """A mapping of a file. The text under a field tells whoever forgot it, and the reference, what it means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _knows_every_key(cls, data: Any) -> Any:
+    def _has_the_right_keys(cls, data: Any) -> Any:
         """Before the fields are looked at: a mistyped key is told as such, not as one that is missing."""
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        for key in data if isinstance(data, dict) else ():
-            if key not in known:
-                context = {"key": key, "known": ", ".join(known)}
+        if not isinstance(data, dict):
+            return data
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        for key in data:
+            if key not in fields:
+                context = {"key": key, "known": ", ".join(fields)}
                 raise PydanticCustomError("unknown_key", "unknown key; there are {known}", context)
+        for key, field in fields.items():
+            if field.is_required() and key not in data:
+                meaning = f": {' '.join(field.description.split())}" if field.description else ""
+                raise PydanticCustomError("missing_key", "is missing{meaning}", {"key": key, "meaning": meaning})
         return data
 
 
@@ -117,7 +128,7 @@ def load(path: Path, model: type[Value]) -> Document[Value]:
         raise ConfigError(f"{path}:1: not valid YAML: found an alias that holds itself") from None
     except ValidationError as error:
         first = error.errors()[0]
-        location = (*first["loc"], first["ctx"]["key"]) if first["type"] == "unknown_key" else first["loc"]
+        location = (*first["loc"], first["ctx"]["key"]) if first["type"].endswith("_key") else first["loc"]
         line = line_of(source, location)
         where = ".".join(map(str, location)) or "the file"
         raise ConfigError(f"{path}:{line}: {where}: {_expected(first)}") from None
@@ -133,7 +144,6 @@ def _plain(node: Any) -> Any:
 
 # Where pydantic speaks of Python's types, or of itself.
 _PLAINLY = {
-    "missing": "is missing",
     "model_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of keys to values",
     "tuple_type": "must be a list",

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from rejeu.domains import Footprint
 from rejeu.errors import ConfigError, HarnessError
 from rejeu.files import write_whole
 from rejeu.judge.footprint import owns, undeclared
 from rejeu.judge.generalise import FIELDS, patterns
 from rejeu.judge.measure import Mark, Measured
-from rejeu.matrix import Footprint, Matrix
+from rejeu.matrix import Matrix
 from rejeu.plan import Check
 from rejeu.wording import where
 

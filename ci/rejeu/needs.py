@@ -16,28 +16,31 @@ Setting = Annotated[str, StringConstraints(pattern=r"^(fs|kernel|vm)(\.[a-z0-9_]
 
 
 class Artifact(Model):
-    """What a domain's roles install and no package archive has. They bring it from the directory that the environment
-    variable ``directory`` names, where there is such a way, or download it from ``url``. Which version, and that it is
-    unchanged, is the roles' to check."""
+    """What a domain's roles install and no package archive has. Which version, and that it is unchanged, is the roles'
+    to check."""
 
     directory: Variable | None = None
+    """an environment variable that names a directory which has it, where there is such a way"""
     url: Url
+    """where the roles download it from otherwise"""
 
 
 class Privileges(Model):
-    """What a container is given beyond Docker's default. ``ALL`` capabilities may be less some that are ``dropped``.
-
-    ``nesting`` is for services that run containers themselves: control groups that they may write, and mounts that
-    spread. ``shown`` are settings of the host's kernel that a service insists on: it finds the value it wants, in a
-    file of its own, and the host keeps its own.
-    """
+    """What a container is given beyond Docker's default."""
 
     capabilities: tuple[Capability, ...] = ()
+    """capabilities of the kernel, or `ALL`"""
     dropped: tuple[Capability, ...] = ()
+    """those of `ALL` that it is not given"""
     devices: tuple[Device, ...] = ()
+    """devices of the host"""
     unconfined: tuple[str, ...] = ()
+    """Docker's security options that are set to `unconfined`"""
     nesting: bool = False
-    shown: dict[Setting, int] = Field(default={}, description="setting to the value that is found")
+    """for services that run containers themselves: control groups that they may write, and mounts that spread"""
+    shown: dict[Setting, int] = Field(default={})
+    """settings of the host's kernel that a service insists on, each with the value that it finds, in a file of its own;
+    the host keeps its own"""
 
     def __str__(self) -> str:
         parts = [f"+{capability}" for capability in self.capabilities]

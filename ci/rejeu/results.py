@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Self
 
 from rejeu import host
 from rejeu.judge.waivers import Waived
@@ -23,11 +24,19 @@ class Status(StrEnum):
 
 
 class ExitCode(IntEnum):
-    CLEAN = 0
-    FINDINGS = 1
-    USAGE = 2
-    UNAVAILABLE = 3
-    HARNESS = 4
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    CLEAN = 0, "all clean, or nothing but warnings"
+    FINDINGS = 1, "findings"
+    USAGE = 2, "wrong usage or configuration"
+    UNAVAILABLE = 3, "the engine or a target could not be had"
+    HARNESS = 4, "rejeu could not judge"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks import cold
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
-from rejeu.matrix import Footprint, Matrix, ProbeSpec
+from rejeu.domains import Footprint, ProbeSpec
+from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check
 from rejeu.results import Status
 from rejeu.values import Task, TaskRun, TaskStatus, Vantage

@@ -27,9 +27,10 @@ from rejeu.judge.exposure import (
     judge_wireguard,
     together,
 )
-from rejeu.matrix import Matrix, Port, load
+from rejeu.matrix import Matrix, load
 from rejeu.observe.scans import Arrival, Reception, Scan
 from rejeu.plan import Cell, Check
+from rejeu.surroundings import Port
 from rejeu.values import Kind, Vantage
 
 HOME, OVER_LINK = "10.0.0.2", "10.99.0.1"

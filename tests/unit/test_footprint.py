@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rejeu.domains import Footprint
 from rejeu.judge.footprint import judge_declared, may_cut, outside, overlaps, owners, owns, undeclared
 from rejeu.judge.measure import Mark, Measured
 from rejeu.judge.patterns import holds, matches
-from rejeu.matrix import Footprint, Matrix
+from rejeu.matrix import Matrix
 from rejeu.values import Change, Facet, Finding, Gravity, Kind, Task, TaskRun, TaskStatus
 
 step = st.text(st.characters(exclude_characters="/*?!{}", exclude_categories=["Cs"]), min_size=1, max_size=8)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rejeu.domains import Footprint
 from rejeu.judge.footprint import owns
 from rejeu.judge.generalise import FIELDS, pattern, patterns
 from rejeu.judge.measure import Mark
-from rejeu.matrix import Footprint
 from rejeu.values import Facet, Kind
 
 

@@ -12,9 +12,10 @@ from rejeu.ansible.planned import Plan, Play, Source
 from rejeu.checks import exposure
 from rejeu.errors import ConfigError
 from rejeu.judge.waivers import Waived
-from rejeu.matrix import Exposure, Matrix, Port, Waiver
+from rejeu.matrix import Matrix, Waiver
 from rejeu.plan import Check
 from rejeu.results import Assertion, CellResult, Status
+from rejeu.surroundings import Exposure, Port
 from rejeu.values import Finding, Kind, Task, Vantage
 
 TODAY = date(2027, 1, 31)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from rejeu import images_command
 from rejeu.cli import commands
 from rejeu.errors import UnavailableError
-from rejeu.matrix import TargetSpec
+from rejeu.surroundings import TargetSpec
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,11 @@ from rejeu.checks.isolation import _Isolation
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.leftovers import REPAIRS, Leftovers, Ran
 from rejeu.checks.observation import Observed
+from rejeu.domains import Footprint
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.drifts import Damage, Way
 from rejeu.judge.tagged import Moved, judge_foreign, judge_trespasses
-from rejeu.matrix import Footprint, Matrix
+from rejeu.matrix import Matrix
 from rejeu.observe.snapshot import Snapshot
 from rejeu.values import Change, Facet, Finding, Kind
 

@@ -42,7 +42,7 @@ WAIVER = "waivers:\n  - subject: /etc/x\n    expires: 2027-01-31"
 
 # Each case damages the matrix: what is replaced, by what, the text on the line that is blamed, what is said of it.
 CASES = {
-    "missing key": ("    suite: bookworm\n", "", "  debian-12:", "debian-12.suite: is missing"),
+    "missing key": ("    suite: bookworm\n", "", "  debian-12:", "debian-12.suite: is missing: the release that"),
     "mistyped key": ("    suite:", "    suit:", "suit:", "debian-12.suit: unknown key; there are registry, suite, "),
     "unknown key": ("always:", "alway: []\nalways:", "alway: []", "alway: unknown key; there are targets, platform"),
     "key by its field name": ("        append", "        check: [x]\n        append", "check: [x]", ", validate"),

@@ -12,8 +12,9 @@ import pytest
 
 from rejeu.artifacts import left_out, unreachable
 from rejeu.checks.machines import privileges_for
+from rejeu.domains import Domain
 from rejeu.errors import ConfigError
-from rejeu.matrix import Domain, Matrix, load
+from rejeu.matrix import Matrix, load
 from rejeu.needs import Artifact, Privileges
 from rejeu.plan import SITE, Cell, Check
 from rejeu.targets import container

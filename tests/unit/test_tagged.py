@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from rejeu.ansible.events import Events
+from rejeu.domains import Domain, Footprint
 from rejeu.judge.attribution import to_findings
 from rejeu.judge.tagged import (
     data_owners,
@@ -16,7 +17,7 @@ from rejeu.judge.tagged import (
     judge_strayed,
     returned,
 )
-from rejeu.matrix import Domain, Footprint, Matrix
+from rejeu.matrix import Matrix
 from rejeu.values import Change, Facet, Finding, Kind, PlannedTask, Task, TaskRun, TaskStatus, Write
 
 FLAG = (Facet.FILES, "/etc/flag")

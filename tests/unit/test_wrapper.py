@@ -385,6 +385,7 @@ def test_an_engine_does_not_inherit_the_niceness_of_who_starts_it(machine: Machi
         "-s footprint -- --write",
         "-s secrets -- init",
         "-s gitops",
+        "-s docs",
         "-s matrix -- --json --shards 8",
         "-s merge -- shards",
         "-s ops -- replay --tags vpn",

@@ -17,10 +17,11 @@ from rejeu.files import write_whole
 from rejeu.judge import exposure as judge
 from rejeu.judge.exposure import Judged, Peer, View
 from rejeu.judge.selection import judge_success
-from rejeu.matrix import Matrix, Port, Tunnel
+from rejeu.matrix import Matrix
 from rejeu.observe.scans import Arrival, Look, Reception, Scan, ask_postgresql, scan, witnessing
 from rejeu.observe.snapshot import Socket
 from rejeu.secrets import public_key
+from rejeu.surroundings import Port, Tunnel
 from rejeu.values import Vantage
 
 OWN = "the target reaches its own services"

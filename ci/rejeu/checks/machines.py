@@ -13,15 +13,17 @@ from threading import Event
 
 from rejeu.ansible.playbook import PlaybookRun, Steps, connection_inventory, run
 from rejeu.context import Context
+from rejeu.domains import ProbeSpec
 from rejeu.files import COMPRESSED
 from rejeu.judge.attribution import reaching
-from rejeu.matrix import Matrix, ProbeSpec, Tunnel
+from rejeu.matrix import Matrix
 from rejeu.needs import Privileges
 from rejeu.observe.probes import Probe
 from rejeu.observe.snapshot import Snapshot, take
 from rejeu.plan import Cell, Check, standing, tags_of
 from rejeu.processes import check_interrupted
 from rejeu.secrets import public_key
+from rejeu.surroundings import Tunnel
 from rejeu.targets.container import NEIGHBOUR, SYSTEMD, ContainerTarget, SystemdTarget
 from rejeu.targets.engine import Network
 from rejeu.targets.target import Target

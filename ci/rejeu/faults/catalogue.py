@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from rejeu import documents
 from rejeu.context import Step
-from rejeu.documents import Document, Model
+from rejeu.documents import Document, Model, Name
 from rejeu.errors import ConfigError
-from rejeu.matrix import Matrix, Name
+from rejeu.matrix import Matrix
 from rejeu.values import Facet, Kind
 
 FOLDER = Path("tests/faults")

@@ -9,7 +9,8 @@ from itertools import zip_longest
 from posixpath import normpath
 from typing import Any
 
-from rejeu.matrix import Drift, Matrix
+from rejeu.domains import Drift
+from rejeu.matrix import Matrix
 from rejeu.values import TaskRun, TaskStatus
 
 _SERVICES = ("service", "systemd", "systemd_service")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 
+from rejeu.domains import Domain, Footprint
 from rejeu.judge.generalise import FIELDS, pattern
 from rejeu.judge.measure import Mark, Measured
 from rejeu.judge.patterns import holds, matches
-from rejeu.matrix import Domain, Footprint, Matrix
+from rejeu.matrix import Matrix
 from rejeu.plan import ordered
 from rejeu.values import Change, Facet, Finding, How, Kind
 from rejeu.wording import where

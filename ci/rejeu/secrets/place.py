@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rejeu.errors import ConfigError
-from rejeu.matrix import ClusterSecrets, Matrix
+from rejeu.matrix import Matrix
 from rejeu.secrets import identity, recipients, revisions, sops
 from rejeu.secrets.mint import SecretKind, SecretSpec
 from rejeu.secrets.preflight import is_secret_file
 from rejeu.secrets.store import flat
+from rejeu.surroundings import ClusterSecrets
 
 REMEDY = "restore it from Git, then change it by: nox -s secrets -- edit"
 

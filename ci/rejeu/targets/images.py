@@ -12,8 +12,8 @@ from typing import Any
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
 from rejeu.errors import UnavailableError
-from rejeu.matrix import TargetSpec
 from rejeu.processes import call
+from rejeu.surroundings import TargetSpec
 
 BUILT = "rejeu.image"
 
