@@ -126,3 +126,12 @@ def reached(folder: Path, table: str) -> dict[str, int]:
 def test_what_a_container_engine_publishes_is_reached_at_the_public_ports_alone(tmp_path: Path) -> None:
     assert reached(tmp_path, "") == dict.fromkeys(PROTOCOLS, 1), "without the table all of it is"
     assert reached(tmp_path, rendered()) == PROTOCOLS | {"tcp 443": 1, "udp 51820": 1}
+
+
+@pytest.mark.skipif(not can_isolate(), reason="needs nft, ip, and a network namespace of its own")
+@pytest.mark.parametrize(("ports", "more"), [([5432], {}), ([], {}), ([5432, 8080], {"tcp 8080": 1})])
+def test_from_the_vpn_its_own_ports_are_reached_too_and_no_other(
+    tmp_path: Path, ports: list[int], more: dict[str, int]
+) -> None:
+    table = rendered(firewall_vpn_interface="h0", firewall_vpn_tcp_ports=ports)
+    assert reached(tmp_path, table) == PROTOCOLS | {"tcp 443": 1, "udp 51820": 1} | more
