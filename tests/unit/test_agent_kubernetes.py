@@ -82,6 +82,8 @@ def listen(paths: dict[str, Any], context: ssl.SSLContext | None = None) -> Thre
 
         def do_GET(self) -> None:
             found = paths.get(self.path, 404)
+            if callable(found):
+                found = found()
             body = b"" if isinstance(found, int) else json.dumps(found).encode()
             self.send_response(found if isinstance(found, int) else 200)
             self.send_header("Content-Length", str(len(body)))
@@ -222,6 +224,21 @@ def test_a_group_whose_server_is_down_is_not_there(serve: Serve) -> None:
     paths["/apis/metrics.k8s.io/v1beta1"] = 503
     serve(paths)
     assert list(read())[1:] == ["configmaps shop/settings"]
+
+
+def test_an_api_that_says_when_to_ask_again_is_asked_again(serve: Serve) -> None:
+    paths = api_of(configmaps=[thing("settings")])
+    answers = iter([429, 429, paths["/api/v1/configmaps"]])
+    serve(paths | {"/api/v1/configmaps": lambda: next(answers)})
+    assert list(read())[1:] == ["configmaps shop/settings"]
+
+
+def test_an_api_that_is_never_ready_is_unreadable(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facet, "TIMEOUT_S", 1)
+    monkeypatch.setattr(facet, "run", lambda *_: "active\n\ninactive\n\ninactive\n")
+    serve(api_of() | {"/api/v1": 429})
+    with pytest.raises(Unreadable, match="/api/v1: 429"):
+        read()
 
 
 @pytest.mark.parametrize(("broken", "status"), [("/api/v1", 503), ("/apis", 503), ("/api/v1/configmaps", 500)])

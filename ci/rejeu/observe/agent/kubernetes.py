@@ -13,6 +13,7 @@ import json
 import os
 import re
 import ssl
+import time
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 from urllib.parse import urlsplit
 
@@ -89,15 +90,24 @@ class Api:
 
     def get(self, path: str, *, optional: bool = False) -> Json:
         """What is at ``path``: nothing where an ``optional`` part of the API is not there, or not yet."""
-        self.connection.request("GET", path, headers=self.headers)
-        response = self.connection.getresponse()
-        body = response.read()
+        deadline = time.monotonic() + TIMEOUT_S
+        response, body = self._ask(path)
+        # One that has just started says so, and when to ask again.
+        while response.status == 429 and time.monotonic() < deadline:
+            told = response.getheader("Retry-After", "1")
+            time.sleep(int(told) if told.isdigit() else 1)
+            response, body = self._ask(path)
         if optional and response.status in (404, 405, 503):
             return {}
         if response.status != 200:
             raise http.client.HTTPException("%s: %d %s" % (path, response.status, response.reason))
         answer: Json = json.loads(body)
         return answer
+
+    def _ask(self, path: str) -> Tuple[http.client.HTTPResponse, bytes]:
+        self.connection.request("GET", path, headers=self.headers)
+        response = self.connection.getresponse()
+        return response, response.read()
 
     def close(self) -> None:
         self.connection.close()
