@@ -96,6 +96,10 @@ def test_a_trailing_newline_hides_nothing() -> None:
     assert find_leaks(b"token=abcdefgh;", {"it": "abcdefgh\n"})
 
 
+def test_a_secret_of_several_lines_is_found_where_they_are_one() -> None:
+    assert redact("Set one-half other\\x1bhalf.", {"it": "one-half\n other\x1bhalf"}) == "Set «it»."
+
+
 def test_a_quote_doubled_as_in_sql_and_yaml_is_found() -> None:
     (leak,) = find_leaks(b"ALTER ROLE app PASSWORD 'it''s-secret-42'", {"it": "it's-secret-42"})
     assert leak.form == "sql"

@@ -14,6 +14,8 @@ from urllib.parse import quote, quote_plus
 
 from markupsafe import escape
 
+from rejeu.printable import one_line
+
 MIN_SEARCHABLE = 6
 # A line of a multi-line secret is looked for by itself when it is long enough to be nothing else.
 MIN_LINE = 16
@@ -92,6 +94,7 @@ def _pieces(value: str) -> Iterator[str]:
 def _encodings(value: str) -> Iterator[tuple[str, bytes]]:
     raw = value.encode()
     yield "text", raw
+    yield "line", one_line(value).encode()
     for alignment in range(3):
         yield "base64", (core := _base64_core(raw, alignment))
         yield "base64", core.translate(bytes.maketrans(b"+/", b"-_"))
