@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from rejeu.errors import RejeuError
+from rejeu.printable import one_line
 from rejeu.processes import Stopped, signals_raised
 from rejeu.results import ExitCode
 
@@ -61,5 +62,5 @@ def stoppable() -> Iterator[None]:
 def fail(line: str, code: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    click.echo(" ".join(line.split()), err=True)
+    click.echo(one_line(" ".join(line.split())), err=True)
     sys.exit(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -15,7 +15,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rejeu.printable import one_line
 from rejeu.results import CellResult, Status
+from rejeu.secrets import redact
 
 STYLES = {Status.PASSED: "green", Status.FAILED: "red", Status.ERROR: "magenta", Status.SKIPPED: "yellow"}
 
@@ -33,10 +35,17 @@ def ended(result: CellResult, first: dict[str, str]) -> str:
 class Progress:
     """Told by the cells what they do; safe to call from their threads."""
 
-    def __init__(self, console: Console, tell: Callable[[str, str], None] = lambda _name, _phase: None) -> None:
-        """``tell`` is called with each new phase of a cell or an image, for the journal."""
+    def __init__(
+        self,
+        console: Console,
+        tell: Callable[[str, str], None] = lambda _name, _phase: None,
+        values: Mapping[str, str] | None = None,
+    ) -> None:
+        """``tell`` is called with each new phase of a cell or an image, for the journal. ``values`` are blotted out of
+        what is shown: a task may have one in its name."""
         self._console = console
         self._tell = tell
+        self._values = values or {}
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
         self._phases: dict[str, str] = {}
@@ -72,7 +81,7 @@ class Progress:
 
     def line(self, text: str, style: str = "") -> None:
         stamp = datetime.now(UTC).strftime("%H:%M:%S")
-        self._console.print(Text(f"{stamp} {text}", style=style), soft_wrap=True)
+        self._console.print(Text(f"{stamp} {self._shown(text)}", style=style), soft_wrap=True)
 
     @contextmanager
     def phase(self, name: str, phase: str) -> Iterator[None]:
@@ -84,11 +93,15 @@ class Progress:
             with self._lock:
                 self._phases.pop(name, None)
 
+    def _shown(self, text: str) -> str:
+        return one_line(redact(text, self._values))
+
     def _table(self) -> Table:
         table = Table("cell", "now", "elapsed", box=None, header_style="bold")
         with self._lock:
             for name, phase in sorted(self._phases.items()):
-                table.add_row(name, phase[:70], f"{time.monotonic() - self._began[name]:.0f} s")
+                elapsed = f"{time.monotonic() - self._began[name]:.0f} s"
+                table.add_row(Text(name), Text(self._shown(phase)[:70]), elapsed)  # in a plain string [/x] is markup
             passed = sum(status is Status.PASSED for status, _ in self._ended.values())
             table.caption = f"{passed} passed, {len(self._ended) - passed} not, {len(self._phases)} running"
         return table

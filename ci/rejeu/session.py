@@ -122,7 +122,7 @@ class Session:
         hostside.refuse_misfits(self.matrix, planned)
         before = host.settings()
         unjudged = Assertion.unjudged(JUDGED, "the run ended before")
-        with Progress(self.console, runs.journal.phase) as progress:
+        with Progress(self.console, runs.journal.phase, values) as progress:
             try:
                 self._conclude(hostside.static(self.check, self.matrix, planned, **self._terms), runs, progress)
                 with connect(user_cache_path("rejeu"), keep=self.options.keep) as engine, ExitStack() as cleanup:

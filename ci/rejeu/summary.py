@@ -15,6 +15,7 @@ from rejeu import host
 from rejeu.again import Again
 from rejeu.evidence import DIFFS
 from rejeu.plan import Check
+from rejeu.printable import one_line
 from rejeu.progress import STYLES
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import redact
@@ -43,7 +44,7 @@ def summarise(
     )
     places = {where(finding.run): finding.run.task.path for one in results for finding in one.findings if finding.run}
     for line, style in lines:
-        text = Text(redact(line, values), style=style)
+        text = Text(one_line(redact(line, values)), style=style)
         for place, path in places.items():
             if (file := checkout / path).is_file():
                 # The line as a fragment is what ripgrep and delta write, and what terminals can be told to open.

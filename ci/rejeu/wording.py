@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rejeu.judge.waivers import Waived
+from rejeu.printable import one_line
 from rejeu.values import Finding, TaskRun
 
 _TOLD = 8
@@ -17,7 +18,7 @@ def described(finding: Finding) -> str:
         parts.append(f"{where(finding.run)}{f' ({finding.how})' if finding.how else ''}")
     if finding.unreported:
         parts.append("unreported: Ansible said ok")
-    return " · ".join(parts)
+    return one_line(" · ".join(parts))
 
 
 def briefly(findings: Iterable[Finding]) -> list[str]:
@@ -35,7 +36,7 @@ def briefly(findings: Iterable[Finding]) -> list[str]:
 
 def accepted(waived: Waived) -> str:
     """One line: the finding, until when it is accepted, and why."""
-    return f"{described(waived.finding)} · waived until {waived.waiver.expires}: {waived.waiver.reason}"
+    return one_line(f"{described(waived.finding)} · waived until {waived.waiver.expires}: {waived.waiver.reason}")
 
 
 def where(run: TaskRun) -> str:

@@ -44,6 +44,15 @@ def test_drift_is_told_by_task_and_item_and_nothing_is_changed(host: Path) -> No
     assert state(host) == before
 
 
+def test_a_task_may_be_called_anything(host: Path) -> None:
+    odd = '"Write [/dev/sdb]\\n::error::all is well \\e[2J"'
+    (host / "site.yml").write_text((host / "site.yml").read_text().replace("Write the files", odd))
+    result = ops("drift")
+    assert result.exit_code == 1, result.output
+    assert " · Write [/dev/sdb] ::error::all is well \\x1b[2J · node" in result.stdout
+    assert "\n::error" not in result.output
+
+
 def test_what_is_as_it_should_be_is_no_drift(host: Path) -> None:
     ops("replay")
     result = ops("drift")

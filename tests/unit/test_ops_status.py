@@ -65,7 +65,7 @@ def machine(host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 def last_backup(folder: Path, hours: float) -> None:
     moment = time.time() - hours * 3600
-    (folder / "metrics/backup.prom").write_text(
+    (folder / "metrics/platform_backup.prom").write_text(
         f'# HELP x x\nplatform_backup_last_success_timestamp_seconds {moment}\nlabelled{{name="x"}} 1\n'
     )
 
@@ -150,15 +150,46 @@ def test_a_domain_of_which_everything_is_switched_off_is_stopped(machine: Path) 
     assert ops("status").exit_code == 1
 
 
-@pytest.mark.parametrize("metric", ["platform_backup_dumps many\n", "\N{LATIN SMALL LETTER E WITH ACUTE} 1\n"])
+@pytest.mark.parametrize("metric", ["rejeu_replay_last_success many\n", "\N{LATIN SMALL LETTER E WITH ACUTE} 1\n"])
 def test_a_metric_that_cannot_be_read_is_told_and_hides_nothing(machine: Path, tmp_path: Path, metric: str) -> None:
-    file = tmp_path / "metrics/broken.prom"
+    file = tmp_path / "metrics/replay.prom"
     file.write_text(metric, encoding="latin-1")
     result = ops("status")
     assert result.exit_code == 1
     assert f"could not be looked at: {file}:" in " ".join(result.stdout.split())
     assert "last backup: " in result.stdout
     assert "none is told of" not in result.stdout.partition("last backup: ")[2].partition("\n")[0]
+
+
+def test_a_file_tells_of_nothing_but_its_own_metrics(machine: Path, tmp_path: Path) -> None:
+    last_backup(tmp_path, hours=30)
+    now = int(time.time())
+    replayed = f"rejeu_replay_last_timestamp_seconds {now - 60}\nrejeu_replay_last_success 0\n"
+    more = f"platform_backup_last_success_timestamp_seconds {now}\nrejeu_replay_last_success 1\n"
+    (tmp_path / "metrics/replay.prom").write_text(replayed + more.partition("\n")[0] + "\n")
+    (tmp_path / "metrics/zz.prom").write_text(more)
+    node = json.loads(ops("status", "--json").stdout)["node"]
+    assert node["backup"] == {"age_s": pytest.approx(30 * 3600, abs=60), "overdue": True}
+    assert node["replay"] == {"age_s": pytest.approx(60, abs=60), "clean": False}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("NaN", "is nan"), ("+Inf", "is inf"), (str(time.time() + 86400), "is in the future")]
+)
+def test_a_moment_that_cannot_be_is_told_and_is_none(machine: Path, tmp_path: Path, value: str, said: str) -> None:
+    file = tmp_path / "metrics/platform_backup.prom"
+    file.write_text(f"platform_backup_last_success_timestamp_seconds {value}\n")
+    result = ops("status")
+    assert result.exit_code == 1
+    assert f"could not be looked at: {file}: platform_backup_last_success_timestamp_seconds {said}\n" in result.stdout
+    assert "last backup: none is told of, overdue\n" in result.stdout
+
+
+def test_a_clock_that_is_a_little_ahead_makes_no_age_before_birth(machine: Path, tmp_path: Path) -> None:
+    last_backup(tmp_path, hours=-0.05)
+    node = json.loads(ops("status", "--json").stdout)["node"]
+    assert node["backup"] == {"age_s": 0, "overdue": False}
+    assert node["unread"] == []
 
 
 def test_a_backup_that_is_overdue_is_told(machine: Path, tmp_path: Path) -> None:
@@ -170,7 +201,7 @@ def test_a_backup_that_is_overdue_is_told(machine: Path, tmp_path: Path) -> None
 
 
 def test_no_backup_at_all_is_overdue(machine: Path, tmp_path: Path) -> None:
-    (tmp_path / "metrics/backup.prom").unlink()
+    (tmp_path / "metrics/platform_backup.prom").unlink()
     result = ops("status")
     assert result.exit_code == 1
     assert "last backup: none is told of, overdue\n" in result.stdout

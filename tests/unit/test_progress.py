@@ -18,8 +18,8 @@ MOVED = Finding(Kind.CONTENT, "/etc/x", "/etc/x: 1 line [red]", facet=Facet.FILE
 WARNING = Finding(Kind.REWRITTEN, "/etc/y", "/etc/y: a new inode")
 
 
-def console(terminal: bool = False) -> Console:
-    return Console(file=io.StringIO(), force_terminal=terminal, width=60, highlight=False)
+def console(terminal: bool = False, width: int = 60) -> Console:
+    return Console(file=io.StringIO(), force_terminal=terminal, width=width, highlight=False)
 
 
 def text_of(console: Console) -> str:
@@ -73,6 +73,21 @@ def test_on_a_terminal_a_table_shows_what_is_done_now() -> None:
         progress.report(CELL.name, "converge: Install it")
     assert "converge: Install it" in text_of(printed)
     assert "0 passed, 0 not, 1 running" in text_of(printed)
+
+
+def test_a_task_is_shown_as_it_is_called_and_does_nothing_to_the_terminal() -> None:
+    printed = console(terminal=True, width=120)
+    with Progress(printed, values={"password": "hunter2secret"}) as progress:
+        progress.report(CELL.name, "c: [/dev/sdb] hunter2secret\n\x1b[2J")
+    assert "c: [/dev/sdb] «password» \\x1b[2J" in text_of(printed)
+    assert "hunter2secret" not in text_of(printed)
+
+
+def test_elsewhere_no_phase_begins_a_line_of_its_own_or_tells_a_secret() -> None:
+    printed = console()
+    with Progress(printed, values={"password": "hunter2secret"}) as progress:
+        progress.report(CELL.name, "Set hunter2secret\n\x1b[2J")
+    assert text_of(printed)[9:] == "idempotence.debian-12.base: Set «password» \\x1b[2J\n"
 
 
 @pytest.mark.parametrize(

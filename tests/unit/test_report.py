@@ -108,6 +108,14 @@ def test_a_secret_that_is_still_in_the_evidence_does_not_reach_the_report(built:
     assert any("«the_task»" in text for text in timelines(html))
 
 
+def test_quotes_hide_no_secret_from_the_report(built: Builder) -> None:
+    run = built.run(CELLS, [BAD])
+    report = replace(read(run.path), headline="""it is hush'hush"hush""")
+    html = rendering.render(report, {"quoted": """hush'hush"hush"""})
+    assert "it is «quoted»" in html
+    assert "hush&#39;" not in html
+
+
 def test_a_killed_run_has_a_report(built: Builder) -> None:
     run = built.run(CELLS, killed_in="idempotence.debian-12.vpn")
     report = read(run.path)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import escape
 
 from rejeu.secrets import find_leaks, redact, unsearchable
 from rejeu.secrets.redact import Leak, forms
@@ -28,7 +29,7 @@ def test_a_secret_is_found_wherever_it_begins_in_base64(value: str, before: byte
 
 @given(secret, st.text(), st.text())
 def test_a_secret_is_found_in_every_text_form(value: str, before: str, after: str) -> None:
-    for encode in (str, quote, json.dumps, html.escape, shlex.quote):
+    for encode in (str, quote, json.dumps, html.escape, escape, shlex.quote):
         assert find_leaks((before + encode(value) + after).encode(errors="replace"), {"it": value})
     assert find_leaks(value.strip().encode().hex().encode(), {"it": value})
 
@@ -61,6 +62,7 @@ def test_redacting_changes_nothing_else(text: str) -> None:
         (json.dumps({"msg": json.dumps({"value": AWKWARD})}), "json"),
         (json.dumps(AWKWARD, ensure_ascii=False), "json"),
         (html.escape(AWKWARD), "xml"),
+        (str(escape(AWKWARD)), "xml"),
         (html.escape(AWKWARD, quote=False), "xml"),
         (f"PGPASSWORD={shlex.quote(AWKWARD)} psql", "shell"),
     ],
@@ -92,6 +94,10 @@ def test_what_every_key_has_is_no_leak() -> None:
 
 def test_a_trailing_newline_hides_nothing() -> None:
     assert find_leaks(b"token=abcdefgh;", {"it": "abcdefgh\n"})
+
+
+def test_a_secret_of_several_lines_is_found_where_they_are_one() -> None:
+    assert redact("Set one-half other\\x1bhalf.", {"it": "one-half\n other\x1bhalf"}) == "Set «it»."
 
 
 def test_a_quote_doubled_as_in_sql_and_yaml_is_found() -> None:

@@ -93,6 +93,15 @@ def test_of_many_tasks_the_first_are_named() -> None:
     assert f"next: mend {places} and 2 more\n" in summary([replace(FAILED, assertions=(many,))])
 
 
+def test_nothing_that_is_told_begins_a_line_of_its_own_or_reaches_the_terminal_as_a_command() -> None:
+    odd = "Write\n::error file=README.md,line=1::all is well \x1b[2J"
+    failed = Assertion("state unchanged", Status.FAILED, (replace(MOVED, message=odd),))
+    lost = Assertion.unjudged("converged", odd)
+    text = summary([CellResult(CELL, (failed, lost), notes=(odd,))])
+    assert text.count("Write ::error file=README.md,line=1::all is well \\x1b[2J") == 3
+    assert not any(line.lstrip().startswith("::") for line in text.splitlines())
+
+
 def test_what_failed_is_said_last() -> None:
     warned = CellResult(CELL, (Assertion.judged("state unchanged", [WARNING], strict=False),), notes=("no fanotify",))
     skipped = CellResult(replace(CELL, target="ubuntu-24.04"), (Assertion.skipped("it can be had", "no registry"),))

@@ -171,15 +171,46 @@ def test_what_a_service_makes_anew_when_it_starts_has_not_strayed(matrix: Matrix
     assert bool(judge_strayed(owned, ("base",), [(to_findings([moved], [])[0], moved)], [moved])) is told
 
 
+OTHER_RULES = "-jump A\n+jump B\n"
+
+
+def strayed(matrix: Matrix, table: str, diff: str, unit: Change) -> bool:
+    """Whether ``table`` has strayed where ``unit`` moved too; another domain of the tag has a unit of its own."""
+    moved = Change(Facet.FIREWALL, Kind.RUNTIME, table, diff=diff)
+    footprint = Footprint(tables=("ip filter", "ip nat"), units=("proxy*.{service,mount}",))
+    base = matrix.domains["base"].model_copy(update={"footprint": footprint, "remade": ("firewall ip filter",)})
+    other = matrix.domains["vpn"].model_copy(update={"footprint": Footprint(units=("other.service",))})
+    owned = matrix.model_copy(update={"domains": {**matrix.domains, "base": base, "vpn": other}})
+    both = [unit, moved]
+    found = judge_strayed(owned, ("base", "vpn"), list(zip(to_findings(both, []), both, strict=True)), [moved])
+    return [finding.subject for finding in found] == [table]
+
+
 @pytest.mark.parametrize(
     ("table", "diff", "told"),
-    [("ip filter", "-jump A\n+jump B\n", False), ("ip filter", "", True), ("ip nat", "-jump A\n+jump B\n", True)],
+    [("ip filter", OTHER_RULES, False), ("ip filter", "", True), ("ip nat", OTHER_RULES, True)],
     ids=["other rules", "gone", "not declared"],
 )
 def test_what_a_domain_declares_to_be_remade_has_not_strayed(matrix: Matrix, table: str, diff: str, told: bool) -> None:
-    moved = Change(Facet.FIREWALL, Kind.RUNTIME, table, diff=diff)
-    update = {"footprint": Footprint(tables=("ip filter", "ip nat")), "remade": ("firewall ip filter",)}
-    owned = matrix.model_copy(
-        update={"domains": {**matrix.domains, "base": matrix.domains["base"].model_copy(update=update)}}
-    )
-    assert bool(judge_strayed(owned, ("base",), [(to_findings([moved], [])[0], moved)], [moved])) is told
+    restarted = Change(Facet.UNITS, Kind.RESTARTED, "proxy.service")
+    assert strayed(matrix, table, diff, restarted) is told
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "detail", "told"),
+    [
+        (Kind.RESTARTED, "proxy.service", "", False),
+        (Kind.RUNTIME, "proxy@1.service", "inactive -> active", False),
+        (Kind.RUNTIME, "proxy.service", "failed -> active", False),
+        (Kind.RUNTIME, "proxy.service", "failed -> inactive", True),
+        (Kind.RUNTIME, "proxy-1.mount", "inactive -> active", True),
+        (Kind.STOPPED, "proxy.service", "active -> inactive", True),
+        (Kind.RELOADED, "proxy.service", "", True),
+        (Kind.METADATA, "proxy.service", "enabled disabled -> enabled", True),
+        (Kind.RESTARTED, "other.service", "", True),
+    ],
+)
+def test_nothing_is_remade_where_no_service_of_its_domain_was_started(
+    matrix: Matrix, kind: Kind, unit: str, detail: str, told: bool
+) -> None:
+    assert strayed(matrix, "ip filter", OTHER_RULES, Change(Facet.UNITS, kind, unit, detail)) is told

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from rejeu.ansible.events import Events
-from rejeu.judge.footprint import may_cut, outside, owners
+from rejeu.judge.causes import UP
+from rejeu.judge.footprint import may_cut, outside, owners, owns
 from rejeu.judge.patterns import matches
 from rejeu.judge.reboot import VOLATILE, is_remade
 from rejeu.judge.tolerated import covers, tolerated
@@ -100,9 +101,18 @@ def judge_strayed(
 ) -> list[Finding]:
     """What the run made of its own domains that the whole site had not: under the tag alone a task knew less.
     ``across`` is what lies between the site as it was before it was damaged and the end of the run. What a service
-    that is started again makes anew (a file with its process number, what its domain declares so) is nobody's doing.
+    that is started again makes anew (a file with its process number, what its domain declares so) is nobody's doing:
+    the latter only where a service of that domain was started in the run.
     """
-    remade = [pattern for name in own for pattern in matrix.domains[name].remade]
+    moved = list(moved)
+    started = [change for _, change in moved if _is_start(change)]
+    domains = [matrix.domains[name] for name in own]
+    remade = [
+        pattern
+        for domain in domains
+        if any(owns(domain.footprint, change) for change in started)
+        for pattern in domain.remade
+    ]
     other = {
         (change.facet, change.subject)
         for change in across
@@ -113,6 +123,13 @@ def judge_strayed(
         for finding, change in moved
         if (change.facet, change.subject) in other and not set(owners(matrix, change)).isdisjoint(own)
     ]
+
+
+def _is_start(change: Change) -> bool:
+    """A service was started, or started again. A mount that comes up starts nothing."""
+    is_up_now = change.kind is Kind.RUNTIME and change.detail.endswith(f"-> {UP}")
+    is_service = change.facet is Facet.UNITS and change.subject.endswith(".service")
+    return is_service and (change.kind is Kind.RESTARTED or is_up_now)
 
 
 def _whose(matrix: Matrix, change: Change) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Looks at a host of production, and prints what it saw as JSON. Sent over, not installed: one file, standard library.
 
-The argument is JSON: ``units`` (patterns, as systemctl takes them) and ``metrics`` (a folder of ``.prom`` files, or
-null).
+The argument is JSON: ``units`` (patterns, as systemctl takes them), ``metrics`` (a folder of ``.prom`` files, or null)
+and ``files`` (of that folder, each with the prefix of the metrics that are read from it).
 """
 
 # ruff: noqa: PTH112, PTH118, PTH123, PTH208
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -20,18 +21,20 @@ _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Type", "RemainAfterExit", "ConditionResult"),
     "StateChangeTimestampMonotonic",
 )
+# A moment may come from the clock of whoever replayed.
+_CLOCKS_DIFFER_S = 300
 
 
 def main(argument: str) -> None:
     request = json.loads(argument)
     unread: List[str] = []
     seen = {
-        "at": time.time(),
         "units": list(units(request["units"], unread)),
-        "metrics": dict(metrics(request["metrics"], unread)) if request["metrics"] else {},
+        "metrics": dict(metrics(request["metrics"], request["files"], unread)) if request["metrics"] else {},
         "peers": list(peers(unread)),
         "disks": list(disks()),
         "unread": unread,
+        "at": time.time(),  # last: all that was seen was so before
     }
     print(json.dumps(seen))
 
@@ -56,20 +59,30 @@ def units(patterns: List[str], unread: List[str]) -> Iterator[Dict[str, Any]]:
             }
 
 
-def metrics(folder: str, unread: List[str]) -> Iterator[Any]:
-    """Each metric without labels, and its value."""
+def metrics(folder: str, files: Dict[str, str], unread: List[str]) -> Iterator[Any]:
+    """Each metric without labels, and its value. Others may write to the folder too: a file tells of its own metrics
+    alone."""
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
         unread.append("%s: %s" % (folder, error.strerror))
         return
-    for path in [os.path.join(folder, name) for name in names if name.endswith(".prom")]:
+    for name in [name for name in names if name in files]:
+        path = os.path.join(folder, name)
         try:
             with open(path, encoding="utf-8") as file:
                 words = [line.split() for line in file if not line.startswith("#") and "{" not in line]
-            yield from [(pair[0], float(pair[1])) for pair in words if len(pair) == 2]
+            found = [(pair[0], float(pair[1])) for pair in words if len(pair) == 2 and pair[0].startswith(files[name])]
         except (OSError, ValueError) as error:
             unread.append("%s: %s" % (path, error))
+            continue
+        for metric, value in found:
+            if not math.isfinite(value):
+                unread.append("%s: %s is %s" % (path, metric, value))
+            elif metric.endswith("_timestamp_seconds") and value > time.time() + _CLOCKS_DIFFER_S:
+                unread.append("%s: %s is in the future" % (path, metric))
+            else:
+                yield metric, value
 
 
 def peers(unread: List[str]) -> Iterator[Dict[str, Any]]:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from rejeu.ansible.playbook import BIN, PlaybookRun, execute
 from rejeu.errors import RejeuError
 from rejeu.matrix import Matrix
+from rejeu.printable import one_line
 from rejeu.values import TaskRun
 from rejeu.wording import where
 
@@ -72,14 +74,14 @@ class Production:
                 inherited=os.environ,
                 folder=self.folder,
                 label=label,
-                on_task=lambda task: status.update(f"{label}: {task}"),
+                on_task=lambda task: status.update(Text(one_line(f"{label}: {task}"))),
             )
 
 
 def failures(run: PlaybookRun) -> list[str]:
     """Why a run did not end well, a line for each task. What Ansible itself hides stays hidden."""
     lines = [
-        f"{one.status}: {where(one)} · {one.task.name} · {one.host}: {one.message}"
+        one_line(f"{one.status}: {where(one)} · {one.task.name} · {one.host}: {one.message}")
         for host, told in run.events.hosts.items()
         # The earlier ones were rescued.
         for one in _last([one for one in run.events.failed if one.host == host], told["failures"] + told["unreachable"])

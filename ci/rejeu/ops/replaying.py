@@ -12,6 +12,7 @@ from rejeu import metrics
 from rejeu.ansible.playbook import CHECK, PlaybookRun
 from rejeu.judge.selection import VALIDATION
 from rejeu.ops.production import Production, UnjudgedError, broken_hosts, failures
+from rejeu.printable import one_line
 from rejeu.results import ExitCode
 from rejeu.values import TaskRun
 from rejeu.wording import where
@@ -63,7 +64,7 @@ def changes(run: PlaybookRun) -> Iterator[str]:
     for one in run.events.changed:
         name = f"{one.task.role} : {one.task.name}" if one.task.role else one.task.name
         items = f" · {', '.join(one.items_changed)}" if one.items_changed else ""
-        yield f"{where(one)} · {name} · {one.host}{items}"
+        yield one_line(f"{where(one)} · {name} · {one.host}{items}")
 
 
 def _leave_metrics(production: Production, run: PlaybookRun, folder: str) -> None:

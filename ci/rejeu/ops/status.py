@@ -13,8 +13,11 @@ from rich.table import Table
 from rejeu.judge.patterns import matches
 from rejeu.matrix import Matrix
 from rejeu.ops.production import Production
+from rejeu.ops.replaying import METRICS_FILE
 
 _PROGRAM = Path(__file__).parent / "look.py"
+# Who writes what in the folder of metrics.
+_FILES = {METRICS_FILE: "rejeu_replay_", "platform_backup.prom": "platform_backup_"}
 _BACKUP = "platform_backup_last_success_timestamp_seconds"
 # When the alert BackupTooOld fires.
 _BACKUP_IS_GOOD_FOR_S = 26 * 3600
@@ -30,7 +33,7 @@ Seen = Mapping[str, Any]
 def look(production: Production, matrix: Matrix) -> dict[str, dict[str, Any]]:
     """What each host shows, by its name: as `look.py` says it, with each unit's domain and state."""
     patterns = [one for domain in matrix.domains.values() for one in domain.footprint.units if not one.startswith("!")]
-    request = json.dumps({"units": patterns, "metrics": matrix.platform.metrics})
+    request = json.dumps({"units": patterns, "metrics": matrix.platform.metrics, "files": _FILES})
     production.play_ours(
         "look",
         rejeu_hosts=matrix.platform.group,
@@ -48,7 +51,7 @@ def described(seen: Seen, matrix: Matrix) -> dict[str, Any]:
     metrics, now = seen["metrics"], seen["at"]
 
     def age(moment: float | None) -> int | None:
-        return None if not moment else int(now - moment)
+        return None if not moment else max(0, int(now - moment))
 
     backup, replay = age(metrics.get(_BACKUP)), age(metrics.get(_REPLAY))
     overdue = matrix.platform.metrics is not None and (backup is None or backup > _BACKUP_IS_GOOD_FOR_S)

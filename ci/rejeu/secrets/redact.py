@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
+from markupsafe import escape
+
+from rejeu.printable import one_line
+
 MIN_SEARCHABLE = 6
 # A line of a multi-line secret is looked for by itself when it is long enough to be nothing else.
 MIN_LINE = 16
@@ -90,6 +94,7 @@ def _pieces(value: str) -> Iterator[str]:
 def _encodings(value: str) -> Iterator[tuple[str, bytes]]:
     raw = value.encode()
     yield "text", raw
+    yield "line", one_line(value).encode()
     for alignment in range(3):
         yield "base64", (core := _base64_core(raw, alignment))
         yield "base64", core.translate(bytes.maketrans(b"+/", b"-_"))
@@ -104,6 +109,7 @@ def _encodings(value: str) -> Iterator[tuple[str, bytes]]:
         yield "json", json.dumps(once, ensure_ascii=ascii_only)[1:-1].encode()
     yield "xml", html.escape(value, quote=False).encode()
     yield "xml", html.escape(value).encode()
+    yield "xml", str(escape(value)).encode()  # as the report's templates have it: quotes by their numbers
     yield "shell", _inside_shell_quotes(value).encode()
     yield "sql", value.replace("'", "''").encode()  # as YAML has it, too
 
