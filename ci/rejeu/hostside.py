@@ -129,10 +129,15 @@ def playbooks(check: Check, layers: Layers) -> CellResult:
 
 
 def evidence(check: Check, runs: RunFolder, results: Iterable[CellResult], values: Mapping[str, str]) -> CellResult:
-    """Cells search their own folders; attempts that were given up, the plan and the images' logs are left."""
-    searched = {runs.checkout / result.evidence for result in results if result.evidence}
-    found = [one for path in sorted(runs.path.iterdir()) if path not in searched for one in judge_secrets(path, values)]
+    found = blot(runs, results, values)
     return CellResult(Cell(check, host.NAME, "evidence"), (Assertion.judged(NO_LEAK_ELSEWHERE, found, strict=True),))
+
+
+def blot(runs: RunFolder, results: Iterable[CellResult], values: Mapping[str, str]) -> list[Finding]:
+    """Blot secrets out of what no cell has searched, and tell of them. Cells that ended have searched their own
+    folders; those that were stopped, attempts that were given up, the plan and the images' logs are left."""
+    searched = {runs.checkout / result.evidence for result in results if result.evidence}
+    return [one for path in sorted(runs.path.iterdir()) if path not in searched for one in judge_secrets(path, values)]
 
 
 def waived(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from rejeu import runs
-from rejeu.commanding import debuggable, told
+from rejeu import journal, matrix, runs
+from rejeu.commanding import everywhere, told
 from rejeu.report import rendering
 from rejeu.runs import Run
+from rejeu.session import secrets_of
 
 
 @click.command(name="runs")
@@ -45,15 +47,25 @@ def clean_command(keep: int) -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Of this run's folder instead of the newest one's.",
 )
-@debuggable
-def report_command(run: Path | None, debug: bool) -> None:
+@everywhere
+def report_command(run: Path | None, matrix_path: Path, debug: bool) -> None:
     """Make the report of a run anew: one HTML file, in the run's folder."""
     with told(debug):
-        chosen = run.resolve() if run else runs.newest(Path.cwd().resolve())
-        click.echo(f"report: {rendering.write(chosen)}")
+        checkout = Path.cwd().resolve()
+        chosen = run.resolve() if run else runs.newest(checkout)
+        click.echo(f"report: {rendering.write(chosen, _unsearched_for(chosen, checkout, matrix_path))}")
 
 
 COMMANDS = (runs_command, clean_command, report_command)
+
+
+def _unsearched_for(run: Path, checkout: Path, matrix_path: Path) -> Mapping[str, str]:
+    """The secrets that the evidence of ``run`` may have: none where the run has ended, in whichever way, for then it
+    has searched for them."""
+    told = {event["event"] for event in journal.read(run)}
+    if journal.RUN_START not in told or journal.RUN_END in told:
+        return {}
+    return secrets_of(checkout, matrix.load(matrix_path)).confidential
 
 
 def _told(run: Run) -> str:

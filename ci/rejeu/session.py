@@ -34,13 +34,19 @@ from rejeu.progress import Progress
 from rejeu.recording import recorded
 from rejeu.report.rendering import attempt
 from rejeu.results import INTERRUPTED, Assertion, CellResult, ExitCode, Status, exit_code
-from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
+from rejeu.secrets import SecretKind, Secrets, SecretSpec, check_encrypted, prepare
 from rejeu.summary import closing, summarise, tally
 from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
 
 JUDGED = "judged"
 HAD = "what it installs can be had"
+
+
+def secrets_of(checkout: Path, matrix: Matrix) -> Secrets:
+    """Those that a run of ``checkout`` uses. Raises ConfigError where they cannot be had."""
+    specs = [SecretSpec(name, SecretKind(minted.kind), minted.of) for name, minted in matrix.secrets.mint.items()]
+    return prepare(checkout, specs, matrix.platform.group, Path(matrix.secrets.committed), os.environ)
 
 
 @dataclass
@@ -75,11 +81,8 @@ class Session:
         directory = self.checkout / platform.directory
         hostside.refuse_missing(self.matrix, self.checkout)
         check_encrypted(directory)
-        specs = [
-            SecretSpec(name, SecretKind(minted.kind), minted.of) for name, minted in self.matrix.secrets.mint.items()
-        ]
         self.left_out = artifacts.left_out(self.matrix, os.environ)
-        secrets = prepare(self.checkout, specs, platform.group, Path(self.matrix.secrets.committed), os.environ)
+        secrets = secrets_of(self.checkout, self.matrix)
         project = Project(
             checkout=self.checkout,
             directory=directory,
@@ -93,7 +96,11 @@ class Session:
         code: int = ExitCode.HARNESS
         try:
             with recorded(runs, **self._asked) as ending:
-                code = ending.code = self._record(project, runs, workers)
+                try:
+                    code = ending.code = self._record(project, runs, workers)
+                finally:
+                    # Cells that were stopped, and a plan that broke, have not come to search what they wrote.
+                    hostside.blot(runs, self.results, runs.values)
                 ending.tally = tally(self.results)
         finally:
             self._show(runs, code)

@@ -9,12 +9,13 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from tests.run_folders import Builder, cells_of
 
-from rejeu import journal
+from rejeu import journal, run_commands
 from rejeu.cli import commands
 from rejeu.evidence import RunFolder, records
 from rejeu.plan import Check
@@ -175,6 +176,19 @@ def test_the_newest_run_s_report_is_made(checkout: Path) -> None:
     done = CliRunner().invoke(commands, ["report"], catch_exceptions=False)
     assert (done.exit_code, done.output) == (0, f"report: {newest.path / 'report.html'}\n")
     assert "Not clean" in (newest.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("killed_in", ["", "idempotence.debian-12.vpn"])
+def test_the_evidence_of_a_killed_run_was_searched_by_nobody(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, killed_in: str
+) -> None:
+    run = Builder(checkout, rate=2).run(CELLS, [BAD], killed_in=killed_in)
+    told = "Append without a word"
+    secrets = SimpleNamespace(confidential={"the_task": told})
+    monkeypatch.setattr(run_commands, "secrets_of", lambda *_: secrets)
+    done = CliRunner().invoke(commands, ["report"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert (told not in (run.path / "report.html").read_text()) is bool(killed_in)
 
 
 def test_a_report_that_cannot_be_made_is_told_and_changes_no_verdict(

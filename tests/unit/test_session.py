@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import platform
@@ -7,6 +8,7 @@ import re
 import signal
 import subprocess
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
@@ -342,6 +344,41 @@ def test_while_the_run_tidies_up_further_signals_are_ignored() -> None:
             interrupt(signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
     assert caught.value.number == signal.SIGTERM
+
+
+def stopped_on_the_way(*_: object) -> int:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not threading.Event().wait(10), "the signal was lost"
+    return 0
+
+
+def broken_on_the_way(*_: object) -> int:
+    raise UnavailableError("the engine is gone")
+
+
+@pytest.mark.parametrize(("owner", "step"), [(Session, "_judge"), (Session, "_finish"), (session, "plan")])
+@pytest.mark.parametrize("ends", [stopped_on_the_way, broken_on_the_way])
+def test_a_run_that_does_not_come_to_its_end_leaves_no_secret(
+    run: Session, monkeypatch: pytest.MonkeyPatch, owner: object, step: str, ends: Callable[..., int]
+) -> None:
+    values = {"password": "hunter2secret"}
+    monkeypatch.setattr(session, "prepare", lambda *_: Secrets(run.checkout, {}, values, values, "minted"))
+    name = run.cells[0].name
+
+    def writes(*_: object, **__: object) -> int:
+        inside = folder(run) / name
+        inside.mkdir()
+        (folder(run) / "plan.log").write_text("Set hunter2secret")
+        (inside / "events.jsonl").write_text('{"task": "Set hunter2secret"}\n')
+        (inside / "probes.jsonl.gz").write_bytes(gzip.compress(b"hunter2secret"))
+        return ends()
+
+    monkeypatch.setattr(owner, step, writes)
+    with nullcontext() if ends is stopped_on_the_way else pytest.raises(UnavailableError):
+        assert run.run() == 143
+    assert (folder(run) / name / "events.jsonl").read_text() == '{"task": "Set «password»"}\n'
+    assert (folder(run) / "plan.log").read_text() == "Set «password»"
+    assert gzip.decompress((folder(run) / name / "probes.jsonl.gz").read_bytes()).decode() == "«password»"
 
 
 def test_on_github_a_run_marks_tasks_and_writes_the_summary_however_it_ends(
