@@ -19,7 +19,7 @@ from rejeu.matrix import Waiver
 from rejeu.moves import Move
 from rejeu.observe.probes import Sample
 from rejeu.plan import SITE, Cell, Check
-from rejeu.recording import recorded
+from rejeu.recording import described, recorded
 from rejeu.results import Assertion, CellResult, ExitCode, Status
 from rejeu.values import Change, Facet, Finding, How, Kind, Task, TaskRun, TaskStatus
 
@@ -111,10 +111,7 @@ class Builder:
             "argv": [str(check), "--strict"],
             "strict": True,
             "replays": replays,
-            "cells": [
-                {"name": cell.name, "check": cell.check, "target": cell.target, "subject": cell.subject}
-                for cell in cells
-            ],
+            "cells": described(cells),
             "domains": DOMAINS[:-1],
             "tags": TAGS,
         }

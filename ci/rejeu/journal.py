@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -64,9 +64,14 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return events
 
 
+def first(events: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """The first of ``events`` that has this name; empty where none does."""
+    return next((one for one in events if one["event"] == name), {})
+
+
 def start(folder: Path) -> Mapping[str, Any]:
     """What a run told of its start; empty where its journal has lost that."""
-    return next((one for one in read(folder) if one["event"] == RUN_START), {})
+    return first(read(folder), RUN_START)
 
 
 def moment(event: Mapping[str, Any]) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,13 @@ from typing import Any
 from rejeu import provenance
 from rejeu.evidence import RunFolder
 from rejeu.journal import RUN_END, RUN_START
+from rejeu.plan import Cell
 from rejeu.results import ExitCode
+
+
+def described(cells: Iterable[Cell]) -> list[Mapping[str, str]]:
+    """Cells as the start of a run names them."""
+    return [{"name": cell.name, "check": cell.check, "target": cell.target, "subject": cell.subject} for cell in cells]
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,8 @@ def newest(checkout: Path) -> Path:
 
 def read(path: Path) -> Run:
     events = journal.read(path)
-    start = next((one for one in events if one["event"] == RUN_START), None)
-    end = next((one for one in events if one["event"] == RUN_END), None)
-    git = (start or {}).get("git") or {}
+    start, end = journal.first(events, RUN_START), journal.first(events, RUN_END)
+    git = start.get("git") or {}
     return Run(
         name=path.name,
         check=str(start["check"]) if start else "",
@@ -139,7 +138,7 @@ def _folders(checkout: Path) -> list[Path]:
     return sorted((path for path in runs_of(checkout).glob("*") if path.is_dir()), reverse=True)
 
 
-def _verdict(path: Path, start: object, end: dict[str, Any] | None) -> str:
+def _verdict(path: Path, start: object, end: Mapping[str, Any]) -> str:
     if end:
         return verdict_of(end["exit_code"])
     if is_under_way(path):

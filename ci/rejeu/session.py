@@ -31,7 +31,7 @@ from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check, awaited, idempotence, isolation, ordered
 from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
-from rejeu.recording import recorded
+from rejeu.recording import described, recorded
 from rejeu.report.rendering import attempt
 from rejeu.results import INTERRUPTED, Assertion, CellResult, ExitCode, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
@@ -163,10 +163,7 @@ class Session:
             "steps": sorted(options.steps),
             "interrupt": f"{options.interrupt.choice}:{options.interrupt.step}",
             "require_targets": self.require_targets,
-            "cells": [
-                {"name": cell.name, "check": cell.check, "target": cell.target, "subject": cell.subject}
-                for cell in self.cells
-            ],
+            "cells": described(self.cells),
             "domains": ordered(self.matrix),
             "tags": self.matrix.tags,
         }

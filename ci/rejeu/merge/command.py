@@ -25,6 +25,7 @@ from rejeu.matrix_command import cells_of, planned
 from rejeu.merge import folder, judge
 from rejeu.merge.parts import Part, find
 from rejeu.plan import Cell, Check, ordered
+from rejeu.recording import described
 from rejeu.report.rendering import attempt
 from rejeu.results import CellResult, exit_code
 from rejeu.summary import summarise, tally
@@ -61,7 +62,7 @@ def _join(checkout: Path, matrix: Matrix, check: Check, cells: Sequence[Cell], p
     runs = RunFolder.create(checkout)
     asked = {
         "argv": sys.argv[1:],
-        "cells": folder.described(cells),
+        "cells": described(cells),
         "domains": ordered(matrix),
         "tags": matrix.tags,
     }

@@ -62,7 +62,7 @@ def _endings(parts: Sequence[Part]) -> list[str]:
         return ["there is no run to join"]
     problems = []
     for part in parts:
-        if part.end is None:
+        if not part.end:
             problems.append(f"{part.path.name} was killed")
         elif part.end.get("error"):
             problems.append(f"{part.path.name} broke off: {part.end['error']}")

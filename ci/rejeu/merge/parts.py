@@ -28,12 +28,12 @@ class Part:
 
     @cached_property
     def start(self) -> Mapping[str, Any]:
-        return next(one for one in self.events if one["event"] == RUN_START)
+        return journal.first(self.events, RUN_START)
 
     @cached_property
-    def end(self) -> Mapping[str, Any] | None:
-        """None where the run was killed."""
-        return next((one for one in self.events if one["event"] == RUN_END), None)
+    def end(self) -> Mapping[str, Any]:
+        """Empty where the run was killed."""
+        return journal.first(self.events, RUN_END)
 
     @property
     def terms(self) -> Mapping[str, Any]:
@@ -49,7 +49,7 @@ def find(folders: Iterable[Path], check: Check) -> list[Part]:
     """
     paths = {path.parent.resolve() for folder in folders for path in folder.rglob(journal.FILE)}
     parts = [Part(path, journal.read(path), list(records(path))) for path in paths]
-    begun = [one for one in parts if any(event["event"] == RUN_START for event in one.events)]
+    begun = [one for one in parts if one.start]
     for one in begun:
         if one.start["check"] != check:
             raise ConfigError(f"{one.path} is a run of {one.start['check']}: give --check, or leave that folder out")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rejeu import journal
 from rejeu.evidence import records
-from rejeu.journal import RUN_START
 from rejeu.report.model import Trend
 from rejeu.results import Status
 from rejeu.runs import Run, read
@@ -53,7 +52,7 @@ def history(run: Path, check: str, shown: int = SHOWN) -> list[Past]:
     folders = sorted((path for path in run.parent.glob("*") if path.is_dir() and path.name <= run.name), reverse=True)
     pasts: list[Past] = []
     for folder in folders:
-        start = next((one for one in journal.read(folder) if one["event"] == RUN_START), None)
+        start = journal.start(folder)
         if len(pasts) < shown and start and start["check"] == check:
             cells = {record.cell: record.status for record in records(folder)}
             pasts.append(Past(read(folder), int(start.get("replays", 1)), cells))
