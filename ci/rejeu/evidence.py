@@ -19,6 +19,7 @@ from rejeu import bound, files, sources
 from rejeu.files import COMPRESSED
 from rejeu.journal import CELL_END, EVIDENCE_DROP, FILE, Journal
 from rejeu.plan import Cell
+from rejeu.printable import printable
 from rejeu.results import CellResult, Status
 from rejeu.secrets import find_leaks, redact
 from rejeu.sources import Excerpt
@@ -83,9 +84,10 @@ class RunFolder:
             return path
         raise FileExistsError(self.path / cell.name)
 
-    def record(self, result: CellResult, root: Path | None = None, limit: int = bound.BOUND) -> None:
+    def record(self, result: CellResult, root: Path | None = None, limit: int = bound.BOUND) -> CellResult:
         """Add a cell that has ended to ``cells.jsonl``, and keep the folder within ``limit`` bytes. ``root`` is where
-        its playbooks are, if not in the checkout."""
+        its playbooks are, if not in the checkout. Returns the result as it can be shown anywhere."""
+        result = printable(result)
         every = [*result.findings, *(one.finding for one in result.waived)]
         excerpts = sources.excerpts((one.run.task for one in every if one.run), root or self.checkout)
         record = Record(result.cell.name, result.status, _without_items(result), excerpts)
@@ -96,6 +98,7 @@ class RunFolder:
             CELL_END, cell=result.cell.name, status=result.status, seconds=round(result.seconds, 3), **_counted(result)
         )
         self._bound(result, limit)
+        return result
 
     def adopt(self, record: Record) -> None:
         """Add a line to ``cells.jsonl``: of a cell whose folder, if it has one, lies in this one already."""

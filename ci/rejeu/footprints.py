@@ -16,6 +16,7 @@ from rejeu.judge.generalise import FIELDS, patterns
 from rejeu.judge.measure import Mark, Measured
 from rejeu.matrix import Matrix
 from rejeu.plan import Check
+from rejeu.printable import printable
 from rejeu.wording import where
 
 FILE = "footprint.json"
@@ -28,7 +29,7 @@ _WIRE = TypeAdapter(Measured)
 
 def write(folder: Path, measured: Measured) -> None:
     """Leave ``measured`` in a cell's folder, as the evidence that the declaration can be made from."""
-    write_whole(folder / FILE, _WIRE.dump_json(measured, indent=1))
+    write_whole(folder / FILE, _WIRE.dump_json(printable(measured), indent=1))
 
 
 def read(run: Path) -> list[Measured]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rejeu.printable import printable
 from rejeu.secrets import redact
 
 FILE = "journal.jsonl"
@@ -35,7 +36,8 @@ class Journal:
 
     def tell(self, event: str, **said: Any) -> None:
         """Add a line: when (ISO 8601, UTC), which ``domain.action``, and what is said of it."""
-        line = json.dumps({"at": stamp(), "event": event, **said}, ensure_ascii=False, default=str)
+        told = {"at": stamp(), "event": event, **printable(said)}
+        line = json.dumps(told, ensure_ascii=False, default=lambda one: printable(str(one)))
         # One write to a file that is only appended to: the lines of several threads cannot mingle, and a run that is
         # killed leaves whole ones.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -54,12 +56,14 @@ def stamp() -> str:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The events of a run, in order; none where it has no journal. What a full disk cut off is left out."""
+    """The events of a run, in order; none where it has no journal. What a full disk cut off, or is no event, is
+    left out."""
     events = []
     with suppress(FileNotFoundError):
-        for line in (folder / FILE).read_text(errors="replace").splitlines():
+        # Not by splitlines(): a text may have what Unicode takes for the end of a line, and JSON leaves as it is.
+        for line in (folder / FILE).read_text(errors="replace").split("\n"):
             with suppress(ValueError):
-                if isinstance(event := json.loads(line), dict):
+                if isinstance(event := json.loads(line), dict) and "event" in event:
                     events.append(event)
     return events
 

@@ -287,13 +287,14 @@ class Session:
         return [*idempotence(matrix, list(images), ()), *isolation(matrix, list(images), ())]
 
     def _conclude(self, result: CellResult, runs: RunFolder, progress: Progress) -> None:
-        self._keep(result, runs)
-        progress.finish(result)
+        progress.finish(self._keep(result, runs))
 
-    def _keep(self, result: CellResult, runs: RunFolder) -> None:
+    def _keep(self, result: CellResult, runs: RunFolder) -> CellResult:
+        """Returns the result as it can be shown."""
         with self._lock:
-            self.results.append(result)
-            runs.record(result, self._root(result.cell))
+            self.results.append(result)  # before it is recorded, which may fail
+            self.results[-1] = kept = runs.record(result, self._root(result.cell))
+        return kept
 
     def _root(self, cell: Cell) -> Path:
         """Where the playbooks are that a cell ran."""

@@ -58,6 +58,19 @@ def test_every_cell_that_ended_is_a_line_of_the_run(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_that_is_no_text_costs_no_result(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path)
+    folder = run.cell(CELL)
+    task = replace(RUN, message="no caf\udce9")
+    odd = replace(MOVED, subject="/etc/caf\udce9", message="/etc/caf\udce9: changed", diff="+caf\udce9\n", run=task)
+    result = CellResult(CELL, (Assertion.judged("x", [odd], strict=False),), evidence=run.relative(folder))
+    kept = run.record(replace(result, notes=("caf\udce9",)))
+    assert kept.findings[0].subject == "/etc/caf\\udce9"
+    assert (kept.status, kept.notes) == (result.status, ("caf\\udce9",))
+    assert [record.result for record in records(run.path)] == [kept]
+    assert "caf\\udce9" in (folder / "findings.diff").read_text()
+
+
 def test_a_record_has_the_text_of_the_guilty_task(tmp_path: Path) -> None:
     path = tmp_path / "roles" / "base" / "tasks" / "main.yml"
     path.parent.mkdir(parents=True)

@@ -33,7 +33,7 @@ from rejeu.processes import Stopped, signals_raised
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import Secrets
 from rejeu.session import Session
-from rejeu.values import Task
+from rejeu.values import Facet, Finding, Kind, Task
 
 
 @pytest.fixture
@@ -167,6 +167,16 @@ def test_a_waived_finding_is_shown_and_fails_nothing(
     assert "waived until 2027-01-31: upstream has no handler" in printed(run)
     [waived] = recorded(run)[0].result.waived
     assert (waived.finding.subject, waived.waiver.reason) == ("Restart it", "upstream has no handler")
+
+
+def test_a_name_that_is_no_text_is_shown_all_the_same(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = Finding(Kind.CONTENT, "/etc/caf\udce9", "/etc/caf\udce9: content changed", Facet.FILES)
+    odd = CellResult(run.cells[0], (Assertion.judged("state unchanged", [moved], strict=False),))
+    monkeypatch.setattr(Session, "_judge", lambda self, engine, project, runs, *_: self._keep(odd, runs))
+    run.console = Console(file=io.TextIOWrapper(written := io.BytesIO(), encoding="utf-8"), width=60)
+    assert run.run() == 4, "the other cell was not judged"
+    run.console.file.flush()
+    assert b"/etc/caf\\udce9" in written.getvalue()
 
 
 def folder(run: Session) -> Path:
