@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import secrets
 import zlib
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ DIFFS = "findings.diff"
 # Raw material that is of no use once the cell is judged, but to look things up.
 _BULKY = ("probes.jsonl", "writes.jsonl")
 _LOCK = ".lock"
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,12 @@ class RunFolder:
 
 def runs_of(checkout: Path) -> Path:
     return checkout / ".rejeu" / "runs"
+
+
+def folders(runs: Path) -> list[Path]:
+    """Those of runs, the newest first: their names begin with the time. What else lies there is no run."""
+    found = (path for path in runs.glob("*") if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
+    return sorted(found, reverse=True)
 
 
 def is_under_way(run: Path) -> bool:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rejeu.domains import Footprint
 from rejeu.errors import ConfigError, HarnessError
+from rejeu.evidence import folders, runs_of
 from rejeu.files import write_whole
 from rejeu.judge.footprint import owns, undeclared
 from rejeu.judge.generalise import FIELDS, patterns
@@ -54,7 +55,7 @@ def measured(run: Path) -> list[Measured]:
 
 def newest(checkout: Path) -> Path:
     """The latest run that measured a footprint. ConfigError where there is none."""
-    for run in sorted((checkout / ".rejeu" / "runs").glob("*/"), reverse=True):
+    for run in folders(runs_of(checkout)):
         if next(_files(run), None):
             return run
     raise ConfigError(f"no run in .rejeu/runs has measured a footprint yet: {_HOW}")

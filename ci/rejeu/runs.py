@@ -14,7 +14,7 @@ from rich.text import Text
 
 from rejeu import journal
 from rejeu.errors import ConfigError
-from rejeu.evidence import is_under_way, records, runs_of
+from rejeu.evidence import folders, is_under_way, records, runs_of
 from rejeu.files import size_of
 from rejeu.journal import RUN_END, RUN_START
 from rejeu.results import ExitCode
@@ -54,12 +54,12 @@ class Run:
 
 def all_runs(checkout: Path) -> list[Run]:
     """The newest first."""
-    return [read(path) for path in _folders(checkout)]
+    return [read(path) for path in folders(runs_of(checkout))]
 
 
 def newest(checkout: Path) -> Path:
     """The folder of the latest run that has a journal. ConfigError where there is none."""
-    for path in _folders(checkout):
+    for path in folders(runs_of(checkout)):
         if (path / journal.FILE).exists():
             return path
     raise ConfigError("no run in .rejeu/runs has left a journal yet: run a check first")
@@ -88,7 +88,7 @@ def clean(checkout: Path, keep: int) -> tuple[list[Run], list[Run]]:
     """Remove all runs but the newest ``keep``, and those that are under way. Returns what was removed, and what was to
     be and is under way."""
     removed, spared = [], []
-    for path in _folders(checkout)[keep:]:
+    for path in folders(runs_of(checkout))[keep:]:
         run = read(path)
         if is_under_way(path):
             spared.append(run)
@@ -131,11 +131,6 @@ def megabytes(size: int) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _folders(checkout: Path) -> list[Path]:
-    """The newest first: their names begin with the time."""
-    return sorted((path for path in runs_of(checkout).glob("*") if path.is_dir()), reverse=True)
 
 
 def _verdict(path: Path, start: object, end: Mapping[str, Any]) -> str:

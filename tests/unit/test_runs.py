@@ -11,6 +11,7 @@ from rejeu.cli import commands
 from rejeu.evidence import RunFolder
 from rejeu.plan import Cell, Check
 from rejeu.recording import recorded
+from rejeu.report import trend
 from rejeu.results import Assertion, CellResult, ExitCode, Status
 
 CELL = Cell(Check.IDEMPOTENCE, "debian-12", "base")
@@ -89,6 +90,23 @@ def test_a_run_that_is_under_way_is_not_removed(checkout: Path) -> None:
         assert names(checkout) == [old.name]
     assert "kept 20260101T120000Z-abcdef" in done.output
     assert "1 removed, " in done.output
+
+
+def test_what_is_no_run_is_neither_counted_nor_removed(checkout: Path) -> None:
+    for day in (1, 2):
+        made(checkout, day)
+    folder = checkout / ".rejeu" / "runs"
+    (folder / "latest").symlink_to("20260102T120000Z-abcdef")
+    (folder / "20260109T120000Z-abcdef").symlink_to("20260102T120000Z-abcdef")
+    (folder / "notes").mkdir()
+    (folder / "20260103T120000Z-abcdef.bak").mkdir()
+    others = {"latest", "notes", "20260103T120000Z-abcdef.bak", "20260109T120000Z-abcdef"}
+    assert len(json.loads(command("runs", "--json").output)) == 2
+    assert len(trend.history(folder / "20260102T120000Z-abcdef", "idempotence")) == 2
+    command("clean", "--keep", "1")
+    assert set(names(checkout)) == {*others, "20260102T120000Z-abcdef"}
+    command("clean", "--keep", "0")
+    assert set(names(checkout)) == others
 
 
 def test_how_many_to_keep_has_to_be_said(checkout: Path) -> None:
