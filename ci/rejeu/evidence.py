@@ -58,22 +58,22 @@ class RunFolder:
     _ended: dict[Path, bool] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, checkout: Path, values: Mapping[str, str] | None = None) -> RunFolder:
+    @contextmanager
+    def create(cls, checkout: Path, values: Mapping[str, str] | None = None) -> Iterator[RunFolder]:
+        """A new one, which nobody removes while this lasts. The kernel lets go of the lock however the run ends."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = runs_of(checkout) / f"{stamp}-{secrets.token_hex(3)}"
-        path.mkdir(parents=True)
-        return cls(path, checkout, values or {})
+        # It gets the name of a run when it is locked: before, it would be one that nobody writes any more.
+        unnamed = path.with_name(f".{path.name}")
+        unnamed.mkdir(parents=True)
+        with FileLock(unnamed / _LOCK):
+            unnamed.rename(path)
+            yield cls(path, checkout, values or {})
+        (path / _LOCK).unlink(missing_ok=True)
 
     @cached_property
     def journal(self) -> Journal:
         return Journal(self.path / FILE, self.values)
-
-    @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """While this lasts, nobody removes the folder. The kernel lets go of the lock however the run ends."""
-        with FileLock(self.path / _LOCK):
-            yield
-        (self.path / _LOCK).unlink(missing_ok=True)
 
     def cell(self, cell: Cell) -> Path:
         """A fresh folder for a cell; one that is run again gets another, so that nothing is overwritten."""

@@ -31,8 +31,7 @@ from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check, awaited, idempotence, isolation, ordered
 from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
-from rejeu.recording import described, recorded
-from rejeu.report.rendering import attempt
+from rejeu.recording import described, recorded, reported
 from rejeu.results import INTERRUPTED, Assertion, CellResult, ExitCode, Status, exit_code
 from rejeu.secrets import SecretKind, SecretSpec, check_encrypted, prepare
 from rejeu.summary import closing, summarise, tally
@@ -89,14 +88,14 @@ class Session:
             secrets=secrets,
             skip_tags=tuple(self.left_out),
         )
-        runs = RunFolder.create(self.checkout, secrets.confidential)
         code: int = ExitCode.HARNESS
-        try:
-            with recorded(runs, **self._asked) as ending:
-                code = ending.code = self._record(project, runs, workers)
-                ending.tally = tally(self.results)
-        finally:
-            self._show(runs, code)
+        with RunFolder.create(self.checkout, secrets.confidential) as runs:
+            try:
+                with recorded(runs, **self._asked) as ending:
+                    code = ending.code = self._record(project, runs, workers)
+                    ending.tally = tally(self.results)
+            finally:
+                self._show(runs, code)
         return code
 
     def _show(self, runs: RunFolder, code: int) -> None:
@@ -109,7 +108,7 @@ class Session:
             environ=os.environ,
             say=lambda line: self.console.print(Text(line), soft_wrap=True),
         )
-        self.console.print(attempt(runs), soft_wrap=True)
+        self.console.print(reported(runs), soft_wrap=True)
 
     @property
     def _shown(self) -> Sequence[CellResult]:

@@ -6,17 +6,19 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from junitparser import Error, JUnitXml
 from tests.run_folders import Builder, cells_of, skipped
 
-from rejeu import footprints, journal
+from rejeu import footprints, journal, recording
 from rejeu.cli import commands
 from rejeu.context import Step
-from rejeu.evidence import RunFolder, records
-from rejeu.merge.folder import _link
+from rejeu.evidence import Record, RunFolder, is_under_way, records
+from rejeu.merge import folder
+from rejeu.merge.folder import _link, join
 from rejeu.plan import Check
 from rejeu.report.reading import read
 from rejeu.results import INTERRUPTED, Assertion, CellResult, Status
@@ -255,6 +257,27 @@ def test_a_run_of_another_check_is_refused(checkout: Path, part: Callable[[str],
     ran = merge("--check", "tags-isolation")
     assert ran.exit_code == 2
     assert ran.output == f"rejeu: {run.path} is a run of idempotence: give --check, or leave that folder out\n"
+
+
+def test_a_run_is_under_way_while_parts_are_joined_to_it(
+    checkout: Path, part: Callable[[str], Builder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part("a").run([ON_12, CUT_12, ON_13, CUT_13])
+    found = []
+
+    def look(runs: RunFolder, *arguments: Any, **asked: Any) -> list[Record]:
+        found.append(is_under_way(runs.path))
+        return join(runs, *arguments, **asked)
+
+    def report(runs: RunFolder) -> str:
+        found.append(is_under_way(runs.path))
+        return ""
+
+    monkeypatch.setattr(folder, "join", look)
+    monkeypatch.setattr(recording, "attempt", report)
+    assert merge().exit_code == 0
+    assert found == [True, True]
+    assert not is_under_way(joined(checkout))
 
 
 def test_an_earlier_verdict_does_not_stand_for_one_that_could_not_be_had(

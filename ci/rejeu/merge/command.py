@@ -25,8 +25,7 @@ from rejeu.matrix_command import cells_of, planned
 from rejeu.merge import folder, judge
 from rejeu.merge.parts import Part, find
 from rejeu.plan import Cell, Check, ordered
-from rejeu.recording import described
-from rejeu.report.rendering import attempt
+from rejeu.recording import described, reported
 from rejeu.results import CellResult, exit_code
 from rejeu.summary import summarise, tally
 
@@ -53,13 +52,14 @@ def merge_command(
         cells = cells_of(matrix, check, targets, domains)
         junit.path(checkout, check).unlink(missing_ok=True)
         parts = find(folders, Check(check))
-        code = _join(checkout, matrix, Check(check), cells, parts)
+        with RunFolder.create(checkout) as runs:
+            code = _join(runs, matrix, Check(check), cells, parts)
     sys.exit(code)
 
 
-def _join(checkout: Path, matrix: Matrix, check: Check, cells: Sequence[Cell], parts: Sequence[Part]) -> int:
+def _join(runs: RunFolder, matrix: Matrix, check: Check, cells: Sequence[Cell], parts: Sequence[Part]) -> int:
     console = Console(highlight=False)
-    runs = RunFolder.create(checkout)
+    checkout = runs.checkout
     asked = {
         "argv": sys.argv[1:],
         "cells": described(cells),
@@ -97,7 +97,7 @@ def _join(checkout: Path, matrix: Matrix, check: Check, cells: Sequence[Cell], p
         say=lambda line: console.print(Text(line), soft_wrap=True),
         annotated=[*own, *_accidents(joined, parts)],
     )
-    console.print(attempt(runs), soft_wrap=True)
+    console.print(reported(runs), soft_wrap=True)
     return code
 
 
