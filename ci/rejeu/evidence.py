@@ -156,9 +156,20 @@ def is_under_way(run: Path) -> bool:
 def records(run: Path) -> Iterator[Record]:
     """The cells of a run that have ended, in that order; what a killed run cut off, or an earlier version of rejeu
     wrote in another form, is left out."""
+    return (record for record in _lines(run) if record)
+
+
+def unreadable(run: Path) -> int:
+    """How many lines ``records`` leaves out."""
+    return sum(record is None for record in _lines(run))
+
+
+def _lines(run: Path) -> Iterator[Record | None]:
     for line in files.lines(run / CELLS):
-        with suppress(ValueError):
+        try:
             yield _WIRE.validate_json(line)
+        except ValueError:
+            yield None
 
 
 def compress_bulky(folder: Path) -> None:

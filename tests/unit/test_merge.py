@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from junitparser import Error, JUnitXml
-from tests.run_folders import Builder, cells_of, skipped
+from tests.run_folders import Builder, cells_of
 
 from rejeu import footprints, journal, recording
 from rejeu.cli import commands
@@ -129,16 +129,15 @@ def test_a_skip_must_have_its_reason(
     code: int,
     message: str | None,
 ) -> None:
-    part("a").run([ON_12, CUT_12, ON_13]).record(CellResult(CUT_13, assertions))
+    part("a").run([ON_12, CUT_12, ON_13], beside=[CellResult(CUT_13, assertions)])
     assert merge().exit_code == code
     assert errors(checkout).get(CUT_13.name) == message
     assert len(errors(checkout)) == bool(message)
 
 
 def test_what_was_required_and_could_not_be_had_fails(checkout: Path, part: Callable[[str], Builder]) -> None:
-    run = part("a").run([ON_12, CUT_12, ON_13])
-    skipped(run, CUT_13, "no registry")
-    alter(run, require_targets=True)
+    skipped = CellResult(CUT_13, (Assertion.skipped("the target can be had", "no registry"),))
+    part("a").run([ON_12, CUT_12, ON_13], beside=[skipped], require_targets=True)
     assert merge().exit_code == 3
 
 
@@ -165,6 +164,46 @@ def test_a_part_that_broke_off_is_told(checkout: Path, part: Callable[[str], Bui
     (run.path / journal.FILE).write_text("\n".join(lines))
     assert merge().exit_code == 4
     assert errors(checkout) == {"idempotence.host.shards": f"{run.path.name} broke off: the engine is gone"}
+
+
+@pytest.mark.parametrize("code", [1, 3, 4])
+def test_a_part_whose_records_do_not_say_how_it_ended_is_told(
+    checkout: Path, part: Callable[[str], Builder], code: int
+) -> None:
+    run = part("a").run([ON_12, CUT_12, ON_13, CUT_13], code=code)
+    assert merge().exit_code == 4
+    assert errors(checkout) == {
+        "idempotence.host.shards": f"{run.path.name} ended with {code}, and its records do not say so"
+    }
+
+
+def test_what_could_not_be_read_of_a_part_is_told(checkout: Path, part: Callable[[str], Builder]) -> None:
+    run = part("a").run([ON_12, CUT_12, ON_13, CUT_13])
+    with (run.path / "cells.jsonl").open("a") as file:
+        file.write('{"cell": "idempotence.host.kernel", "sta\n')
+    assert merge().exit_code == 4
+    assert errors(checkout) == {
+        "idempotence.host.shards": f"{run.path.name} has lines of cells.jsonl that could not be read: 1"
+    }
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_part_that_does_not_tell_of_its_start_is_told(
+    checkout: Path, part: Callable[[str], Builder], is_whole: bool
+) -> None:
+    part("a").run([ON_12, CUT_12, ON_13, CUT_13])
+    run = part("b").run([ON_13, CUT_13], [ON_13.name])
+    path = run.path / journal.FILE
+    if is_whole:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    else:
+        path.unlink()
+    ran = merge()
+    assert ran.exit_code == 4
+    assert "1 runs joined" in ran.output
+    assert errors(checkout) == {
+        "idempotence.host.shards": f"{run.path.name} does not tell of its start, and is left out"
+    }
 
 
 def alter(run: RunFolder, **said: object) -> None:
@@ -199,9 +238,11 @@ def test_what_parts_say_alike_is_told_once_and_what_they_say_differently_is_kept
     static, kernel = cells_of(Check.IDEMPOTENCE, ["host"], ["static", "kernel"])
     warning = Finding(Kind.CONTENT, "kernel.x", "kernel.x moved", Facet.SYSCTL)
     for name, cells, moved in (("a", [ON_12, CUT_12], []), ("b", [ON_13, CUT_13], [warning])):
-        run = part(name).run(cells)
-        run.record(CellResult(static, (Assertion("no restart outside a handler", Status.PASSED),)))
-        run.record(CellResult(kernel, (Assertion.judged("untouched", moved, strict=True),)))
+        beside = [
+            CellResult(static, (Assertion("no restart outside a handler", Status.PASSED),)),
+            CellResult(kernel, (Assertion.judged("untouched", moved, strict=True),)),
+        ]
+        part(name).run(cells, beside=beside)
     assert merge().exit_code == 1
     kept = [record.cell for record in records(joined(checkout))]
     assert kept.count(static.name) == 1
@@ -227,9 +268,8 @@ def test_a_waiver_is_of_no_use_where_no_part_had_a_use_for_it(
     """What one part says of it counts for nothing: it has not seen the cells of the others."""
     (of_part,) = cells_of(Check.IDEMPOTENCE, ["host"], ["waivers"])
     for name, cells in (("a", [ON_12, CUT_12]), ("b", [ON_13, CUT_13])):
-        run = part(name).run(cells)
-        alter(run, steps=sorted(Step))
-        run.record(CellResult(of_part, (Assertion("every waiver has something to waive", Status.PASSED),)))
+        used = CellResult(of_part, (Assertion("every waiver has something to waive", Status.PASSED),))
+        part(name).run(cells, beside=[used], steps=sorted(Step))
     with (checkout / "ci" / "matrix.yml").open("a") as file:
         file.write(f"waivers:\n  - {{subject: /x, reason: a test, expires: 2099-01-01, cell: {cell}}}\n")
     ran = merge()
@@ -242,7 +282,7 @@ def test_on_github_only_what_the_parts_could_not_know_is_marked(
     checkout: Path, part: Callable[[str], Builder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part("a").run([ON_12, CUT_12], [ON_12.name])
-    part("b").run([ON_13]).record(CellResult(CUT_13, (Assertion.skipped("judged", INTERRUPTED),)))
+    part("b").run([ON_13], beside=[CellResult(CUT_13, (Assertion.skipped("judged", INTERRUPTED),))])
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(checkout / "summary.md"))
     marks = [line for line in merge().output.splitlines() if line.startswith("::")]

@@ -60,6 +60,8 @@ def merge_command(
 def _join(runs: RunFolder, matrix: Matrix, check: Check, cells: Sequence[Cell], parts: Sequence[Part]) -> int:
     console = Console(highlight=False)
     checkout = runs.checkout
+    whole = judge.whole(check, parts)
+    parts = [part for part in parts if part.start]
     asked = {
         "argv": sys.argv[1:],
         "cells": described(cells),
@@ -76,7 +78,7 @@ def _join(runs: RunFolder, matrix: Matrix, check: Check, cells: Sequence[Cell], 
     else:
         joined = []
         folder.start_of_none(runs, check, **asked)
-    own = [*judge.missing(cells, joined), judge.whole(check, parts), *_overall(matrix, check, joined, parts, runs)]
+    own = [*judge.missing(cells, joined), whole, *_overall(matrix, check, joined, parts, runs)]
     for result in own:
         runs.record(result)
     planned_order = {cell.name: at for at, cell in enumerate(cells)}

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from rejeu import host
-from rejeu.evidence import Record
+from rejeu.evidence import CELLS, Record
 from rejeu.merge.parts import Part
 from rejeu.plan import Cell, Check
-from rejeu.results import INTERRUPTED, Assertion, CellResult, Status
+from rejeu.results import INTERRUPTED, Assertion, CellResult, Status, exit_code
 from rejeu.wording import accepted, described
 
 JUDGED = "judged"
@@ -49,7 +49,7 @@ def whole(check: Check, parts: Sequence[Part]) -> CellResult:
     """Are the parts fit to be joined?"""
     return CellResult(
         Cell(check, host.NAME, "shards"),
-        (_verdict(ENDED, _endings(parts)), _verdict(ALIKE, _differences(parts))),
+        (_verdict(ENDED, _endings(parts)), _verdict(ALIKE, _differences([one for one in parts if one.start]))),
     )
 
 
@@ -60,15 +60,25 @@ def _verdict(name: str, problems: Sequence[str]) -> Assertion:
 def _endings(parts: Sequence[Part]) -> list[str]:
     if not parts:
         return ["there is no run to join"]
-    problems = []
-    for part in parts:
-        if not part.end:
-            problems.append(f"{part.path.name} was killed")
-        elif part.end.get("error"):
-            problems.append(f"{part.path.name} broke off: {part.end['error']}")
-        elif part.end["exit_code"] > 128:
-            problems.append(f"{part.path.name} was interrupted")
-    return problems
+    problems = [f"{part.path.name} {problem}" for part in parts if (problem := _ending(part))]
+    lost = [part for part in parts if part.unreadable]
+    return problems + [f"{one.path.name} has lines of {CELLS} that could not be read: {one.unreadable}" for one in lost]
+
+
+def _ending(part: Part) -> str:
+    if not part.start:
+        return "does not tell of its start, and is left out"
+    if not part.end:
+        return "was killed"
+    if part.end.get("error"):
+        return f"broke off: {part.end['error']}"
+    code = part.end["exit_code"]
+    if code > 128:
+        return "was interrupted"
+    results = [record.result for record in part.records]
+    if code != exit_code(results, require_targets=bool(part.start.get("require_targets"))):
+        return f"ended with {code}, and its records do not say so"
+    return ""
 
 
 def _differences(parts: Sequence[Part]) -> list[str]:

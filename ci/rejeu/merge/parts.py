@@ -10,24 +10,29 @@ from typing import Any
 
 from rejeu import journal
 from rejeu.errors import ConfigError
-from rejeu.evidence import Record, records
+from rejeu.evidence import CELLS, Record, records, unreadable
 from rejeu.journal import RUN_END, RUN_START
 from rejeu.plan import Check
 
 # What has to be the same, or the cells were judged of different things.
 _SAME = ("strict", "replays", "steps", "interrupt", "require_targets")
 
+# Each of them alone says that a run was here.
+_OF_A_RUN = (journal.FILE, CELLS)
+
 
 @dataclass(frozen=True)
 class Part:
-    """One run: its folder, its journal, and the cells that ended in it."""
+    """One run: its folder, its journal, the cells that ended in it, and how many lines of these could not be read."""
 
     path: Path
     events: Sequence[Mapping[str, Any]]
     records: Sequence[Record]
+    unreadable: int
 
     @cached_property
     def start(self) -> Mapping[str, Any]:
+        """Empty where it has been lost."""
         return journal.first(self.events, RUN_START)
 
     @cached_property
@@ -43,14 +48,13 @@ class Part:
 
 
 def find(folders: Iterable[Path], check: Check) -> list[Part]:
-    """Every run that lies somewhere in ``folders`` and has told of its start, in the order in which they began.
+    """Every run that lies somewhere in ``folders``, in the order in which they began.
 
     ConfigError where one is of another check.
     """
-    paths = {path.parent.resolve() for folder in folders for path in folder.rglob(journal.FILE)}
-    parts = [Part(path, journal.read(path), list(records(path))) for path in paths]
-    begun = [one for one in parts if one.start]
-    for one in begun:
-        if one.start["check"] != check:
+    paths = {path.parent.resolve() for folder in folders for name in _OF_A_RUN for path in folder.rglob(name)}
+    parts = [Part(path, journal.read(path), list(records(path)), unreadable(path)) for path in paths]
+    for one in parts:
+        if one.start and one.start["check"] != check:
             raise ConfigError(f"{one.path} is a run of {one.start['check']}: give --check, or leave that folder out")
-    return sorted(begun, key=lambda one: (one.start["at"], one.path))
+    return sorted(parts, key=lambda one: (one.start.get("at", ""), one.path))
