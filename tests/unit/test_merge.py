@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 from junitparser import Error, JUnitXml
 from tests.run_folders import Builder, cells_of
 
-from rejeu import footprints, journal, recording
+from rejeu import footprints, journal, provenance, recording
 from rejeu.cli import commands
 from rejeu.context import Step
 from rejeu.evidence import Record, RunFolder, is_under_way, records
@@ -29,6 +30,7 @@ from rejeu.values import Facet, Finding, Kind
     for target in ("debian-12", "debian-13")
     for check in (Check.IDEMPOTENCE, Check.HALFWAY)
 )
+VERSIONS = provenance.versions()
 NAMES = [cell.name for cell in (ON_12, CUT_12, ON_13, CUT_13)]
 
 
@@ -215,7 +217,6 @@ def alter(run: RunFolder, **said: object) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"git": {"revision": "abc", "dirty": False}}, "revision is abc in {}, and None in {}"),
         ({"strict": False}, "strict is False in {}, and True in {}"),
         ({"interrupt": "none:0"}, "interrupt is none:0 in {}, and None in {}"),
     ],
@@ -230,6 +231,45 @@ def test_parts_of_different_things_are_not_joined_in_silence(
     alter(second, **said)
     assert merge().exit_code == 4
     assert errors(checkout) == {"idempotence.host.shards": message.format(second.path.name, first.path.name)}
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"git": {"revision": "abc", "dirty": False}}, "{0}: revision is abc, and None here"),
+        (
+            {"git": {"revision": "abc", "dirty": True}},
+            "{0}: there were changes that are not committed; {0}: revision is abc, and None here",
+        ),
+        ({"versions": {**VERSIONS, "ansible-core": "2.9.0"}}, "{0}: ansible-core is 2.9.0, and {ansible-core} here"),
+        ({"versions": {**VERSIONS, "rejeu": "0.0.0"}}, "{0}: rejeu is 0.0.0, and {rejeu} here"),
+        ({"versions": {**VERSIONS, "kernel": "5.4"}}, None),
+    ],
+)
+def test_parts_of_something_else_than_what_is_here_are_told(
+    checkout: Path, part: Callable[[str], Builder], said: dict[str, object], message: str | None
+) -> None:
+    run = part("a").run([ON_12, CUT_12, ON_13, CUT_13])
+    alter(run, **said)
+    assert merge().exit_code == (4 if message else 0)
+    told = {"idempotence.host.shards": message.format(run.path.name, **VERSIONS)} if message else {}
+    assert errors(checkout) == told
+
+
+def test_what_is_not_committed_here_is_not_what_the_parts_judged(
+    checkout: Path, part: Callable[[str], Builder]
+) -> None:
+    (checkout / ".gitignore").write_text("/.rejeu/\n/reports/\n/shards/\n")
+    builder = part("a")
+    git = ["git", "-C", str(checkout), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    builder.run([ON_12, CUT_12, ON_13, CUT_13])
+    assert merge().exit_code == 0
+    with (checkout / "ci" / "matrix.yml").open("a") as file:
+        file.write("# changed\n")
+    assert merge().exit_code == 4
+    assert errors(checkout) == {"idempotence.host.shards": "here are changes that are not committed"}
 
 
 def test_what_parts_say_alike_is_told_once_and_what_they_say_differently_is_kept(

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from rejeu import footprints, github, hostside, journal, junit
+from rejeu import footprints, github, hostside, journal, junit, provenance
 from rejeu import matrix as matrix_file
 from rejeu.again import Again
 from rejeu.commanding import told
@@ -60,7 +60,7 @@ def merge_command(
 def _join(runs: RunFolder, matrix: Matrix, check: Check, cells: Sequence[Cell], parts: Sequence[Part]) -> int:
     console = Console(highlight=False)
     checkout = runs.checkout
-    whole = judge.whole(check, parts)
+    whole = judge.whole(check, parts, provenance.of(checkout))
     parts = [part for part in parts if part.start]
     asked = {
         "argv": sys.argv[1:],

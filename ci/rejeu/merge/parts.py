@@ -17,6 +17,7 @@ from rejeu.plan import Check
 # What has to be the same, or the cells were judged of different things.
 _SAME = ("strict", "replays", "steps", "interrupt", "require_targets")
 
+_VERSIONS = ("ansible-core", "rejeu")
 # Each of them alone says that a run was here.
 _OF_A_RUN = (journal.FILE, CELLS)
 
@@ -42,9 +43,19 @@ class Part:
 
     @property
     def terms(self) -> Mapping[str, Any]:
-        """On what, and how strictly it judged."""
-        git = self.start.get("git") or {}
-        return {"revision": git.get("revision"), **{name: self.start.get(name) for name in _SAME}}
+        """How it judged."""
+        return {name: self.start.get(name) for name in _SAME}
+
+
+def basis(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a verdict is of, and what came to it, out of what provenance says: one is good for these alone."""
+    git, versions = said.get("git") or {}, said.get("versions") or {}
+    return {"revision": git.get("revision"), **{name: versions.get(name) for name in _VERSIONS}}
+
+
+def is_dirty(said: Mapping[str, Any]) -> bool:
+    """Whether there were changes that are not committed, which no revision tells of."""
+    return bool((said.get("git") or {}).get("dirty"))
 
 
 def find(folders: Iterable[Path], check: Check) -> list[Part]:
