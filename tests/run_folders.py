@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from rejeu import footprints, journal, moves
-from rejeu.evidence import RunFolder, compress_bulky
+from rejeu.evidence import RunFolder, compress_bulky, records
 from rejeu.judge.describe import describe
 from rejeu.judge.measure import Mark, Measured
 from rejeu.judge.waivers import Waived
@@ -19,8 +19,8 @@ from rejeu.matrix import Waiver
 from rejeu.moves import Move
 from rejeu.observe.probes import Sample
 from rejeu.plan import SITE, Cell, Check
-from rejeu.recording import recorded
-from rejeu.results import Assertion, CellResult, ExitCode, Status
+from rejeu.recording import described, recorded
+from rejeu.results import Assertion, CellResult, Status, exit_code
 from rejeu.values import Change, Facet, Finding, How, Kind, Task, TaskRun, TaskStatus
 
 DOMAINS = ("base", "firewall", "vpn", "postgresql", "monitoring", "backup", "k3s", SITE)
@@ -97,8 +97,11 @@ class Builder:
         replays: int = 1,
         killed_in: str = "",
         values: Mapping[str, str] | None = None,
+        beside: Iterable[CellResult] = (),
+        **also: Any,
     ) -> RunFolder:
-        """A run of ``cells``, of which those named in ``failing`` do. ``killed_in`` is the cell that it dies in."""
+        """A run of ``cells``, of which those named in ``failing`` do. ``killed_in`` is the cell that it dies in,
+        ``beside`` are results of others, and ``also`` is told of the start."""
         self.clock = Clock(BEGAN_NS + self.days * 86_400 * SECOND)
         self.days += 1
         stamp = datetime.fromtimestamp(self.clock.now_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -111,19 +114,21 @@ class Builder:
             "argv": [str(check), "--strict"],
             "strict": True,
             "replays": replays,
-            "cells": [
-                {"name": cell.name, "check": cell.check, "target": cell.target, "subject": cell.subject}
-                for cell in cells
-            ],
+            "cells": described(cells),
             "domains": DOMAINS[:-1],
             "tags": TAGS,
+            **also,
         }
         with mock.patch.object(journal, "stamp", self.clock.stamp):
             try:
                 with recorded(run, **said) as ending:
                     run.journal.tell(journal.ENGINE_CONNECT, version="20.10.24", cgroups="1", storage="overlay2")
                     self._judge(run, cells, bad, killed_in)
-                    ending.code = (ExitCode.FINDINGS if bad else ExitCode.CLEAN) if code is None else code
+                    for result in beside:
+                        run.record(result)
+                    results = [record.result for record in records(run.path)]
+                    required = bool(said.get("require_targets"))
+                    ending.code = exit_code(results, require_targets=required) if code is None else code
             except _Killed:
                 told = (run.path / journal.FILE).read_text().splitlines(keepends=True)
                 (run.path / journal.FILE).write_text("".join(told[:-1]))  # a killed process tells of no end
@@ -267,8 +272,3 @@ def _result(run: RunFolder, cell: Cell, folder: Path, changes: Sequence[Move]) -
 
 def cells_of(check: Check, targets: Sequence[str], subjects: Sequence[str]) -> list[Cell]:
     return [Cell(check, target, subject) for target in targets for subject in subjects]
-
-
-def skipped(run: RunFolder, cell: Cell, reason: str) -> None:
-    """Record a cell whose target cannot be had."""
-    run.record(replace(CellResult(cell, (Assertion.skipped("the target can be had", reason),)), seconds=0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import secrets
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from rejeu import bound, files, sources
 from rejeu.files import COMPRESSED
 from rejeu.journal import CELL_END, EVIDENCE_DROP, FILE, Journal
 from rejeu.plan import Cell
+from rejeu.printable import printable
 from rejeu.results import CellResult, Status
 from rejeu.secrets import find_leaks, redact
 from rejeu.sources import Excerpt
@@ -30,6 +32,7 @@ DIFFS = "findings.diff"
 # Raw material that is of no use once the cell is judged, but to look things up.
 _BULKY = ("probes.jsonl", "writes.jsonl")
 _LOCK = ".lock"
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
@@ -55,22 +58,22 @@ class RunFolder:
     _ended: dict[Path, bool] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, checkout: Path, values: Mapping[str, str] | None = None) -> RunFolder:
+    @contextmanager
+    def create(cls, checkout: Path, values: Mapping[str, str] | None = None) -> Iterator[RunFolder]:
+        """A new one, which nobody removes while this lasts. The kernel lets go of the lock however the run ends."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = runs_of(checkout) / f"{stamp}-{secrets.token_hex(3)}"
-        path.mkdir(parents=True)
-        return cls(path, checkout, values or {})
+        # It gets the name of a run when it is locked: before, it would be one that nobody writes any more.
+        unnamed = path.with_name(f".{path.name}")
+        unnamed.mkdir(parents=True)
+        with FileLock(unnamed / _LOCK):
+            unnamed.rename(path)
+            yield cls(path, checkout, values or {})
+        (path / _LOCK).unlink(missing_ok=True)
 
     @cached_property
     def journal(self) -> Journal:
         return Journal(self.path / FILE, self.values)
-
-    @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """While this lasts, nobody removes the folder. The kernel lets go of the lock however the run ends."""
-        with FileLock(self.path / _LOCK):
-            yield
-        (self.path / _LOCK).unlink(missing_ok=True)
 
     def cell(self, cell: Cell) -> Path:
         """A fresh folder for a cell; one that is run again gets another, so that nothing is overwritten."""
@@ -83,9 +86,10 @@ class RunFolder:
             return path
         raise FileExistsError(self.path / cell.name)
 
-    def record(self, result: CellResult, root: Path | None = None, limit: int = bound.BOUND) -> None:
+    def record(self, result: CellResult, root: Path | None = None, limit: int = bound.BOUND) -> CellResult:
         """Add a cell that has ended to ``cells.jsonl``, and keep the folder within ``limit`` bytes. ``root`` is where
-        its playbooks are, if not in the checkout."""
+        its playbooks are, if not in the checkout. Returns the result as it can be shown anywhere."""
+        result = printable(result)
         every = [*result.findings, *(one.finding for one in result.waived)]
         excerpts = sources.excerpts((one.run.task for one in every if one.run), root or self.checkout)
         record = Record(result.cell.name, result.status, _without_items(result), excerpts)
@@ -96,6 +100,7 @@ class RunFolder:
             CELL_END, cell=result.cell.name, status=result.status, seconds=round(result.seconds, 3), **_counted(result)
         )
         self._bound(result, limit)
+        return result
 
     def adopt(self, record: Record) -> None:
         """Add a line to ``cells.jsonl``: of a cell whose folder, if it has one, lies in this one already."""
@@ -131,6 +136,12 @@ def runs_of(checkout: Path) -> Path:
     return checkout / ".rejeu" / "runs"
 
 
+def folders(runs: Path) -> list[Path]:
+    """Those of runs, the newest first: their names begin with the time. What else lies there is no run."""
+    found = (path for path in runs.glob("*") if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
+    return sorted(found, reverse=True)
+
+
 def is_under_way(run: Path) -> bool:
     """Whether a process still writes this run's folder."""
     if not (run / _LOCK).exists():
@@ -145,9 +156,20 @@ def is_under_way(run: Path) -> bool:
 def records(run: Path) -> Iterator[Record]:
     """The cells of a run that have ended, in that order; what a killed run cut off, or an earlier version of rejeu
     wrote in another form, is left out."""
+    return (record for record in _lines(run) if record)
+
+
+def unreadable(run: Path) -> int:
+    """How many lines ``records`` leaves out."""
+    return sum(record is None for record in _lines(run))
+
+
+def _lines(run: Path) -> Iterator[Record | None]:
     for line in files.lines(run / CELLS):
-        with suppress(ValueError):
+        try:
             yield _WIRE.validate_json(line)
+        except ValueError:
+            yield None
 
 
 def compress_bulky(folder: Path) -> None:

@@ -10,12 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from rejeu.domains import Footprint
 from rejeu.errors import ConfigError, HarnessError
+from rejeu.evidence import folders, runs_of
 from rejeu.files import write_whole
 from rejeu.judge.footprint import owns, undeclared
 from rejeu.judge.generalise import FIELDS, patterns
 from rejeu.judge.measure import Mark, Measured
 from rejeu.matrix import Matrix
 from rejeu.plan import Check
+from rejeu.printable import printable
 from rejeu.wording import where
 
 FILE = "footprint.json"
@@ -28,7 +30,7 @@ _WIRE = TypeAdapter(Measured)
 
 def write(folder: Path, measured: Measured) -> None:
     """Leave ``measured`` in a cell's folder, as the evidence that the declaration can be made from."""
-    write_whole(folder / FILE, _WIRE.dump_json(measured, indent=1))
+    write_whole(folder / FILE, _WIRE.dump_json(printable(measured), indent=1))
 
 
 def read(run: Path) -> list[Measured]:
@@ -53,7 +55,7 @@ def measured(run: Path) -> list[Measured]:
 
 def newest(checkout: Path) -> Path:
     """The latest run that measured a footprint. ConfigError where there is none."""
-    for run in sorted((checkout / ".rejeu" / "runs").glob("*/"), reverse=True):
+    for run in folders(runs_of(checkout)):
         if next(_files(run), None):
             return run
     raise ConfigError(f"no run in .rejeu/runs has measured a footprint yet: {_HOW}")

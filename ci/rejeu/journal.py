@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rejeu.printable import printable
 from rejeu.secrets import redact
 
 FILE = "journal.jsonl"
@@ -35,7 +36,8 @@ class Journal:
 
     def tell(self, event: str, **said: Any) -> None:
         """Add a line: when (ISO 8601, UTC), which ``domain.action``, and what is said of it."""
-        line = json.dumps({"at": stamp(), "event": event, **said}, ensure_ascii=False, default=str)
+        told = {"at": stamp(), "event": event, **printable(said)}
+        line = json.dumps(told, ensure_ascii=False, default=lambda one: printable(str(one)))
         # One write to a file that is only appended to: the lines of several threads cannot mingle, and a run that is
         # killed leaves whole ones.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -54,19 +56,26 @@ def stamp() -> str:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The events of a run, in order; none where it has no journal. What a full disk cut off is left out."""
+    """The events of a run, in order; none where it has no journal. What a full disk cut off, or is no event, is
+    left out."""
     events = []
     with suppress(FileNotFoundError):
-        for line in (folder / FILE).read_text(errors="replace").splitlines():
+        # Not by splitlines(): a text may have what Unicode takes for the end of a line, and JSON leaves as it is.
+        for line in (folder / FILE).read_text(errors="replace").split("\n"):
             with suppress(ValueError):
-                if isinstance(event := json.loads(line), dict):
+                if isinstance(event := json.loads(line), dict) and "event" in event:
                     events.append(event)
     return events
 
 
+def first(events: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """The first of ``events`` that has this name; empty where none does."""
+    return next((one for one in events if one["event"] == name), {})
+
+
 def start(folder: Path) -> Mapping[str, Any]:
     """What a run told of its start; empty where its journal has lost that."""
-    return next((one for one in read(folder) if one["event"] == RUN_START), {})
+    return first(read(folder), RUN_START)
 
 
 def moment(event: Mapping[str, Any]) -> datetime:

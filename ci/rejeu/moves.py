@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from rejeu import files
+from rejeu.printable import printable
 from rejeu.values import Change, How, TaskRun
 
 FILE = "changes.jsonl"
@@ -38,7 +39,7 @@ _WIRE = TypeAdapter(Move)
 
 def append(folder: Path, moves: Iterable[Move]) -> None:
     """Add lines to a cell's ``changes.jsonl``, at once."""
-    if told := b"".join(_WIRE.dump_json(move) + b"\n" for move in moves):
+    if told := b"".join(_WIRE.dump_json(printable(move)) + b"\n" for move in moves):
         with (folder / FILE).open("ab") as file:
             file.write(told)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from rejeu import journal
 from rejeu.errors import ConfigError
-from rejeu.evidence import is_under_way, records, runs_of
+from rejeu.evidence import folders, is_under_way, records, runs_of
 from rejeu.files import size_of
 from rejeu.journal import RUN_END, RUN_START
 from rejeu.results import ExitCode
@@ -54,12 +54,12 @@ class Run:
 
 def all_runs(checkout: Path) -> list[Run]:
     """The newest first."""
-    return [read(path) for path in _folders(checkout)]
+    return [read(path) for path in folders(runs_of(checkout))]
 
 
 def newest(checkout: Path) -> Path:
     """The folder of the latest run that has a journal. ConfigError where there is none."""
-    for path in _folders(checkout):
+    for path in folders(runs_of(checkout)):
         if (path / journal.FILE).exists():
             return path
     raise ConfigError("no run in .rejeu/runs has left a journal yet: run a check first")
@@ -67,9 +67,8 @@ def newest(checkout: Path) -> Path:
 
 def read(path: Path) -> Run:
     events = journal.read(path)
-    start = next((one for one in events if one["event"] == RUN_START), None)
-    end = next((one for one in events if one["event"] == RUN_END), None)
-    git = (start or {}).get("git") or {}
+    start, end = journal.first(events, RUN_START), journal.first(events, RUN_END)
+    git = start.get("git") or {}
     return Run(
         name=path.name,
         check=str(start["check"]) if start else "",
@@ -89,7 +88,7 @@ def clean(checkout: Path, keep: int) -> tuple[list[Run], list[Run]]:
     """Remove all runs but the newest ``keep``, and those that are under way. Returns what was removed, and what was to
     be and is under way."""
     removed, spared = [], []
-    for path in _folders(checkout)[keep:]:
+    for path in folders(runs_of(checkout))[keep:]:
         run = read(path)
         if is_under_way(path):
             spared.append(run)
@@ -134,12 +133,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _folders(checkout: Path) -> list[Path]:
-    """The newest first: their names begin with the time."""
-    return sorted((path for path in runs_of(checkout).glob("*") if path.is_dir()), reverse=True)
-
-
-def _verdict(path: Path, start: object, end: dict[str, Any] | None) -> str:
+def _verdict(path: Path, start: object, end: Mapping[str, Any]) -> str:
     if end:
         return verdict_of(end["exit_code"])
     if is_under_way(path):

@@ -31,8 +31,7 @@ from rejeu.matrix import Matrix
 from rejeu.plan import Cell, Check, awaited, idempotence, isolation, ordered
 from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
-from rejeu.recording import recorded
-from rejeu.report.rendering import attempt
+from rejeu.recording import described, recorded, reported
 from rejeu.results import INTERRUPTED, Assertion, CellResult, ExitCode, Status, exit_code
 from rejeu.secrets import SecretKind, Secrets, SecretSpec, check_encrypted, prepare
 from rejeu.summary import closing, summarise, tally
@@ -92,18 +91,18 @@ class Session:
             secrets=secrets,
             skip_tags=tuple(self.left_out),
         )
-        runs = RunFolder.create(self.checkout, secrets.confidential)
         code: int = ExitCode.HARNESS
-        try:
-            with recorded(runs, **self._asked) as ending:
-                try:
-                    code = ending.code = self._record(project, runs, workers)
-                finally:
-                    # Cells that were stopped, and a plan that broke, have not come to search what they wrote.
-                    hostside.blot(runs, self.results, runs.values)
-                ending.tally = tally(self.results)
-        finally:
-            self._show(runs, code)
+        with RunFolder.create(self.checkout, secrets.confidential) as runs:
+            try:
+                with recorded(runs, **self._asked) as ending:
+                    try:
+                        code = ending.code = self._record(project, runs, workers)
+                    finally:
+                        # Cells that were stopped, and a plan that broke, have not come to search what they wrote.
+                        hostside.blot(runs, self.results, runs.values)
+                    ending.tally = tally(self.results)
+            finally:
+                self._show(runs, code)
         return code
 
     def _show(self, runs: RunFolder, code: int) -> None:
@@ -116,7 +115,7 @@ class Session:
             environ=os.environ,
             say=lambda line: self.console.print(Text(line), soft_wrap=True),
         )
-        self.console.print(attempt(runs), soft_wrap=True)
+        self.console.print(reported(runs), soft_wrap=True)
 
     @property
     def _shown(self) -> Sequence[CellResult]:
@@ -170,10 +169,7 @@ class Session:
             "steps": sorted(options.steps),
             "interrupt": f"{options.interrupt.choice}:{options.interrupt.step}",
             "require_targets": self.require_targets,
-            "cells": [
-                {"name": cell.name, "check": cell.check, "target": cell.target, "subject": cell.subject}
-                for cell in self.cells
-            ],
+            "cells": described(self.cells),
             "domains": ordered(self.matrix),
             "tags": self.matrix.tags,
         }
@@ -297,13 +293,14 @@ class Session:
         return [*idempotence(matrix, list(images), ()), *isolation(matrix, list(images), ())]
 
     def _conclude(self, result: CellResult, runs: RunFolder, progress: Progress) -> None:
-        self._keep(result, runs)
-        progress.finish(result)
+        progress.finish(self._keep(result, runs))
 
-    def _keep(self, result: CellResult, runs: RunFolder) -> None:
+    def _keep(self, result: CellResult, runs: RunFolder) -> CellResult:
+        """Returns the result as it can be shown."""
         with self._lock:
-            self.results.append(result)
-            runs.record(result, self._root(result.cell))
+            self.results.append(result)  # before it is recorded, which may fail
+            self.results[-1] = kept = runs.record(result, self._root(result.cell))
+        return kept
 
     def _root(self, cell: Cell) -> Path:
         """Where the playbooks are that a cell ran."""

@@ -139,3 +139,8 @@ def test_what_planted_faults_own_is_no_domain_s(run: Path, checkout: Path) -> No
 def test_a_domain_that_is_no_longer_in_the_matrix_is_left_out(run: Path, checkout: Path) -> None:
     leave(run, measured("debian-12", "gone", "/etc/x"))
     assert "/etc/x" not in rejeu().stdout
+
+
+def test_a_name_that_is_no_text_costs_no_footprint(tmp_path: Path) -> None:
+    leave(tmp_path, measured("debian-12", "base", "/etc/caf\udce9"))
+    assert [one.marks[0].subject for one in footprints.measured(tmp_path)] == ["/etc/caf\\udce9"]

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
+
+import pytest
 
 from rejeu import journal, provenance
 from rejeu.journal import FILE, Journal
@@ -39,6 +42,22 @@ def test_lines_of_several_threads_do_not_mingle(tmp_path: Path) -> None:
 def test_a_journal_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"at": "2026-01-01T00:00:00Z", "event": "run.start"}\n{"at": "2026-0')
     assert [event["event"] for event in journal.read(tmp_path)] == ["run.start"]
+
+
+@pytest.mark.parametrize("text", ["two\u2028lines", "two\u2029lines", "two\x85lines", "two\nlines"])
+def test_no_text_makes_two_lines_of_an_event(tmp_path: Path, text: str) -> None:
+    Journal(tmp_path / FILE).tell("cell.end", why=text)
+    assert [event["why"] for event in journal.read(tmp_path)] == [text]
+
+
+def test_what_is_no_event_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"at": "2026-01-01T00:00:00Z", "event": "run.start"}\n{"at": "2026-01-01"}\n[]\n')
+    assert [event["event"] for event in journal.read(tmp_path)] == ["run.start"]
+
+
+def test_a_name_that_is_no_text_is_told_as_its_bytes(tmp_path: Path) -> None:
+    Journal(tmp_path / FILE).tell("run.start", argv=[os.fsdecode(b"caf\xe9"), "café \\udce9"])
+    assert journal.start(tmp_path)["argv"] == ["caf\\udce9", "café \\udce9"]
 
 
 def test_a_run_without_a_journal_has_no_events(tmp_path: Path) -> None:

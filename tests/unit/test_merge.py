@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from junitparser import Error, JUnitXml
-from tests.run_folders import Builder, cells_of, skipped
+from tests.run_folders import Builder, cells_of
 
-from rejeu import footprints, journal
+from rejeu import footprints, journal, provenance, recording
 from rejeu.cli import commands
 from rejeu.context import Step
-from rejeu.evidence import RunFolder, records
-from rejeu.merge.folder import _link
+from rejeu.evidence import Record, RunFolder, is_under_way, records
+from rejeu.merge import folder
+from rejeu.merge.folder import _link, join
 from rejeu.plan import Check
 from rejeu.report.reading import read
 from rejeu.results import INTERRUPTED, Assertion, CellResult, Status
@@ -27,6 +30,7 @@ from rejeu.values import Facet, Finding, Kind
     for target in ("debian-12", "debian-13")
     for check in (Check.IDEMPOTENCE, Check.HALFWAY)
 )
+VERSIONS = provenance.versions()
 NAMES = [cell.name for cell in (ON_12, CUT_12, ON_13, CUT_13)]
 
 
@@ -127,16 +131,15 @@ def test_a_skip_must_have_its_reason(
     code: int,
     message: str | None,
 ) -> None:
-    part("a").run([ON_12, CUT_12, ON_13]).record(CellResult(CUT_13, assertions))
+    part("a").run([ON_12, CUT_12, ON_13], beside=[CellResult(CUT_13, assertions)])
     assert merge().exit_code == code
     assert errors(checkout).get(CUT_13.name) == message
     assert len(errors(checkout)) == bool(message)
 
 
 def test_what_was_required_and_could_not_be_had_fails(checkout: Path, part: Callable[[str], Builder]) -> None:
-    run = part("a").run([ON_12, CUT_12, ON_13])
-    skipped(run, CUT_13, "no registry")
-    alter(run, require_targets=True)
+    skipped = CellResult(CUT_13, (Assertion.skipped("the target can be had", "no registry"),))
+    part("a").run([ON_12, CUT_12, ON_13], beside=[skipped], require_targets=True)
     assert merge().exit_code == 3
 
 
@@ -165,6 +168,46 @@ def test_a_part_that_broke_off_is_told(checkout: Path, part: Callable[[str], Bui
     assert errors(checkout) == {"idempotence.host.shards": f"{run.path.name} broke off: the engine is gone"}
 
 
+@pytest.mark.parametrize("code", [1, 3, 4])
+def test_a_part_whose_records_do_not_say_how_it_ended_is_told(
+    checkout: Path, part: Callable[[str], Builder], code: int
+) -> None:
+    run = part("a").run([ON_12, CUT_12, ON_13, CUT_13], code=code)
+    assert merge().exit_code == 4
+    assert errors(checkout) == {
+        "idempotence.host.shards": f"{run.path.name} ended with {code}, and its records do not say so"
+    }
+
+
+def test_what_could_not_be_read_of_a_part_is_told(checkout: Path, part: Callable[[str], Builder]) -> None:
+    run = part("a").run([ON_12, CUT_12, ON_13, CUT_13])
+    with (run.path / "cells.jsonl").open("a") as file:
+        file.write('{"cell": "idempotence.host.kernel", "sta\n')
+    assert merge().exit_code == 4
+    assert errors(checkout) == {
+        "idempotence.host.shards": f"{run.path.name} has lines of cells.jsonl that could not be read: 1"
+    }
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_part_that_does_not_tell_of_its_start_is_told(
+    checkout: Path, part: Callable[[str], Builder], is_whole: bool
+) -> None:
+    part("a").run([ON_12, CUT_12, ON_13, CUT_13])
+    run = part("b").run([ON_13, CUT_13], [ON_13.name])
+    path = run.path / journal.FILE
+    if is_whole:
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    else:
+        path.unlink()
+    ran = merge()
+    assert ran.exit_code == 4
+    assert "1 runs joined" in ran.output
+    assert errors(checkout) == {
+        "idempotence.host.shards": f"{run.path.name} does not tell of its start, and is left out"
+    }
+
+
 def alter(run: RunFolder, **said: object) -> None:
     first, *rest = (run.path / journal.FILE).read_text().splitlines()
     lines = [json.dumps({**json.loads(first), **said}), *rest]
@@ -174,7 +217,6 @@ def alter(run: RunFolder, **said: object) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"git": {"revision": "abc", "dirty": False}}, "revision is abc in {}, and None in {}"),
         ({"strict": False}, "strict is False in {}, and True in {}"),
         ({"interrupt": "none:0"}, "interrupt is none:0 in {}, and None in {}"),
     ],
@@ -191,15 +233,56 @@ def test_parts_of_different_things_are_not_joined_in_silence(
     assert errors(checkout) == {"idempotence.host.shards": message.format(second.path.name, first.path.name)}
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"git": {"revision": "abc", "dirty": False}}, "{0}: revision is abc, and None here"),
+        (
+            {"git": {"revision": "abc", "dirty": True}},
+            "{0}: there were changes that are not committed; {0}: revision is abc, and None here",
+        ),
+        ({"versions": {**VERSIONS, "ansible-core": "2.9.0"}}, "{0}: ansible-core is 2.9.0, and {ansible-core} here"),
+        ({"versions": {**VERSIONS, "rejeu": "0.0.0"}}, "{0}: rejeu is 0.0.0, and {rejeu} here"),
+        ({"versions": {**VERSIONS, "kernel": "5.4"}}, None),
+    ],
+)
+def test_parts_of_something_else_than_what_is_here_are_told(
+    checkout: Path, part: Callable[[str], Builder], said: dict[str, object], message: str | None
+) -> None:
+    run = part("a").run([ON_12, CUT_12, ON_13, CUT_13])
+    alter(run, **said)
+    assert merge().exit_code == (4 if message else 0)
+    told = {"idempotence.host.shards": message.format(run.path.name, **VERSIONS)} if message else {}
+    assert errors(checkout) == told
+
+
+def test_what_is_not_committed_here_is_not_what_the_parts_judged(
+    checkout: Path, part: Callable[[str], Builder]
+) -> None:
+    (checkout / ".gitignore").write_text("/.rejeu/\n/reports/\n/shards/\n")
+    builder = part("a")
+    git = ["git", "-C", str(checkout), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    builder.run([ON_12, CUT_12, ON_13, CUT_13])
+    assert merge().exit_code == 0
+    with (checkout / "ci" / "matrix.yml").open("a") as file:
+        file.write("# changed\n")
+    assert merge().exit_code == 4
+    assert errors(checkout) == {"idempotence.host.shards": "here are changes that are not committed"}
+
+
 def test_what_parts_say_alike_is_told_once_and_what_they_say_differently_is_kept(
     checkout: Path, part: Callable[[str], Builder]
 ) -> None:
     static, kernel = cells_of(Check.IDEMPOTENCE, ["host"], ["static", "kernel"])
     warning = Finding(Kind.CONTENT, "kernel.x", "kernel.x moved", Facet.SYSCTL)
     for name, cells, moved in (("a", [ON_12, CUT_12], []), ("b", [ON_13, CUT_13], [warning])):
-        run = part(name).run(cells)
-        run.record(CellResult(static, (Assertion("no restart outside a handler", Status.PASSED),)))
-        run.record(CellResult(kernel, (Assertion.judged("untouched", moved, strict=True),)))
+        beside = [
+            CellResult(static, (Assertion("no restart outside a handler", Status.PASSED),)),
+            CellResult(kernel, (Assertion.judged("untouched", moved, strict=True),)),
+        ]
+        part(name).run(cells, beside=beside)
     assert merge().exit_code == 1
     kept = [record.cell for record in records(joined(checkout))]
     assert kept.count(static.name) == 1
@@ -225,9 +308,8 @@ def test_a_waiver_is_of_no_use_where_no_part_had_a_use_for_it(
     """What one part says of it counts for nothing: it has not seen the cells of the others."""
     (of_part,) = cells_of(Check.IDEMPOTENCE, ["host"], ["waivers"])
     for name, cells in (("a", [ON_12, CUT_12]), ("b", [ON_13, CUT_13])):
-        run = part(name).run(cells)
-        alter(run, steps=sorted(Step))
-        run.record(CellResult(of_part, (Assertion("every waiver has something to waive", Status.PASSED),)))
+        used = CellResult(of_part, (Assertion("every waiver has something to waive", Status.PASSED),))
+        part(name).run(cells, beside=[used], steps=sorted(Step))
     with (checkout / "ci" / "matrix.yml").open("a") as file:
         file.write(f"waivers:\n  - {{subject: /x, reason: a test, expires: 2099-01-01, cell: {cell}}}\n")
     ran = merge()
@@ -240,7 +322,7 @@ def test_on_github_only_what_the_parts_could_not_know_is_marked(
     checkout: Path, part: Callable[[str], Builder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part("a").run([ON_12, CUT_12], [ON_12.name])
-    part("b").run([ON_13]).record(CellResult(CUT_13, (Assertion.skipped("judged", INTERRUPTED),)))
+    part("b").run([ON_13], beside=[CellResult(CUT_13, (Assertion.skipped("judged", INTERRUPTED),))])
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(checkout / "summary.md"))
     marks = [line for line in merge().output.splitlines() if line.startswith("::")]
@@ -255,6 +337,27 @@ def test_a_run_of_another_check_is_refused(checkout: Path, part: Callable[[str],
     ran = merge("--check", "tags-isolation")
     assert ran.exit_code == 2
     assert ran.output == f"rejeu: {run.path} is a run of idempotence: give --check, or leave that folder out\n"
+
+
+def test_a_run_is_under_way_while_parts_are_joined_to_it(
+    checkout: Path, part: Callable[[str], Builder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part("a").run([ON_12, CUT_12, ON_13, CUT_13])
+    found = []
+
+    def look(runs: RunFolder, *arguments: Any, **asked: Any) -> list[Record]:
+        found.append(is_under_way(runs.path))
+        return join(runs, *arguments, **asked)
+
+    def report(runs: RunFolder) -> str:
+        found.append(is_under_way(runs.path))
+        return ""
+
+    monkeypatch.setattr(folder, "join", look)
+    monkeypatch.setattr(recording, "attempt", report)
+    assert merge().exit_code == 0
+    assert found == [True, True]
+    assert not is_under_way(joined(checkout))
 
 
 def test_an_earlier_verdict_does_not_stand_for_one_that_could_not_be_had(

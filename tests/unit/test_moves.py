@@ -64,3 +64,8 @@ def test_a_window_adds_to_those_before_it_and_a_cut_off_line_is_left_out(tmp_pat
     path = tmp_path / moves.FILE
     path.write_text(path.read_text() + '{"label":"re')
     assert [one.label for one in moves.read(tmp_path)] == ["replay", "check"]
+
+
+def test_a_name_that_is_no_text_costs_no_evidence(tmp_path: Path) -> None:
+    moves.append(tmp_path, [Move("replay", 1, 2, Change(Facet.FILES, Kind.CONTENT, "/etc/caf\udce9"))])
+    assert [one.change.subject for one in moves.read(tmp_path)] == ["/etc/caf\\udce9"]

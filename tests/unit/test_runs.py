@@ -11,6 +11,7 @@ from rejeu.cli import commands
 from rejeu.evidence import RunFolder
 from rejeu.plan import Cell, Check
 from rejeu.recording import recorded
+from rejeu.report import trend
 from rejeu.results import Assertion, CellResult, ExitCode, Status
 
 CELL = Cell(Check.IDEMPOTENCE, "debian-12", "base")
@@ -54,13 +55,12 @@ def test_runs_as_json(checkout: Path) -> None:
 
 
 def test_a_run_that_was_killed_and_one_of_an_earlier_version_are_told_apart(tmp_path: Path) -> None:
-    killed, old = RunFolder.create(tmp_path), RunFolder.create(tmp_path)
-    killed.journal.tell("run.start", check="idempotence", user="x", git=None)
+    with RunFolder.create(tmp_path) as killed, RunFolder.create(tmp_path) as old:
+        killed.journal.tell("run.start", check="idempotence", user="x", git=None)
+        assert runs.read(killed.path).verdict == "under way"
     (old.path / "cells.jsonl").write_text('{"cell": "a", "status": "passed"}\n')
     assert runs.read(killed.path).verdict == "killed"
     assert (runs.read(old.path).verdict, runs.read(old.path).cells) == ("unknown", {})
-    with killed.under_way():
-        assert runs.read(killed.path).verdict == "under way"
 
 
 def test_no_run_is_said_in_words(checkout: Path) -> None:
@@ -81,14 +81,29 @@ def test_the_newest_stay(checkout: Path, keep: int) -> None:
 
 
 def test_a_run_that_is_under_way_is_not_removed(checkout: Path) -> None:
+    made(checkout, 1)
+    with RunFolder.create(checkout) as run:
+        done = command("clean", "--keep", "0")
+        assert names(checkout) == [run.path.name]
+    assert f"kept {run.path.name}" in done.output
+    assert "1 removed, " in done.output
+
+
+def test_what_is_no_run_is_neither_counted_nor_removed(checkout: Path) -> None:
     for day in (1, 2):
         made(checkout, day)
-    old = checkout / ".rejeu" / "runs" / "20260101T120000Z-abcdef"
-    with RunFolder(old, checkout).under_way():
-        done = command("clean", "--keep", "0")
-        assert names(checkout) == [old.name]
-    assert "kept 20260101T120000Z-abcdef" in done.output
-    assert "1 removed, " in done.output
+    folder = checkout / ".rejeu" / "runs"
+    (folder / "latest").symlink_to("20260102T120000Z-abcdef")
+    (folder / "20260109T120000Z-abcdef").symlink_to("20260102T120000Z-abcdef")
+    (folder / "notes").mkdir()
+    (folder / "20260103T120000Z-abcdef.bak").mkdir()
+    others = {"latest", "notes", "20260103T120000Z-abcdef.bak", "20260109T120000Z-abcdef"}
+    assert len(json.loads(command("runs", "--json").output)) == 2
+    assert len(trend.history(folder / "20260102T120000Z-abcdef", "idempotence")) == 2
+    command("clean", "--keep", "1")
+    assert set(names(checkout)) == {*others, "20260102T120000Z-abcdef"}
+    command("clean", "--keep", "0")
+    assert set(names(checkout)) == others
 
 
 def test_how_many_to_keep_has_to_be_said(checkout: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -20,22 +21,23 @@ import pytest
 from junitparser import JUnitXml
 from rich.console import Console
 
-from rejeu import journal, plan, session
+from rejeu import journal, plan, recording, session
 from rejeu.ansible.planned import Plan, Play, Source
 from rejeu.ansible.playbook import Project
 from rejeu.checks import cells
 from rejeu.checks.observation import Observed
 from rejeu.context import Options
 from rejeu.errors import ConfigError, UnavailableError
-from rejeu.evidence import Record, is_under_way, records
+from rejeu.evidence import Record, RunFolder, is_under_way, records
 from rejeu.matrix import Matrix, Waiver
 from rejeu.needs import Artifact
 from rejeu.plan import Cell, Check
 from rejeu.processes import Stopped, signals_raised
+from rejeu.report import rendering
 from rejeu.results import Assertion, CellResult, Status
 from rejeu.secrets import Secrets
 from rejeu.session import Session
-from rejeu.values import Task
+from rejeu.values import Facet, Finding, Kind, Task
 
 
 @pytest.fixture
@@ -171,6 +173,16 @@ def test_a_waived_finding_is_shown_and_fails_nothing(
     assert (waived.finding.subject, waived.waiver.reason) == ("Restart it", "upstream has no handler")
 
 
+def test_a_name_that_is_no_text_is_shown_all_the_same(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = Finding(Kind.CONTENT, "/etc/caf\udce9", "/etc/caf\udce9: content changed", Facet.FILES)
+    odd = CellResult(run.cells[0], (Assertion.judged("state unchanged", [moved], strict=False),))
+    monkeypatch.setattr(Session, "_judge", lambda self, engine, project, runs, *_: self._keep(odd, runs))
+    run.console = Console(file=io.TextIOWrapper(written := io.BytesIO(), encoding="utf-8"), width=60)
+    assert run.run() == 4, "the other cell was not judged"
+    run.console.file.flush()
+    assert b"/etc/caf\\udce9" in written.getvalue()
+
+
 def folder(run: Session) -> Path:
     (path,) = (run.checkout / ".rejeu" / "runs").iterdir()
     return path
@@ -217,6 +229,31 @@ def test_a_run_that_breaks_says_so_in_its_journal(run: Session, monkeypatch: pyt
     end = journal.read(folder(run))[-2]
     assert (end["event"], end["exit_code"], end["error"]) == ("run.end", 3, "the engine is gone")
     assert not is_under_way(folder(run))
+
+
+def test_a_run_is_under_way_until_its_report_is_made(run: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(runs: RunFolder) -> str:
+        return f"under way: {is_under_way(runs.path)}"
+
+    monkeypatch.setattr(recording, "attempt", look)
+    run.run()
+    assert "under way: True\n" in printed(run)
+    assert not is_under_way(folder(run))
+
+
+def test_a_disk_that_is_full_costs_the_report_and_not_the_exit_code(
+    run: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def render(*_: object) -> None:
+        monkeypatch.setattr(journal.Journal, "tell", full)
+        full()
+
+    monkeypatch.setattr(rendering, "render", render)
+    assert run.run() == 3
+    assert "the report could not be made ([Errno 28] No space left on device)\n" in printed(run)
 
 
 # A domain that installs what cannot be had here.

@@ -101,6 +101,18 @@ def test_it_runs_on_pushes_and_pull_requests_each_week_and_by_hand(path: Path) -
         }
 
 
+def test_a_part_that_was_chosen_by_hand_has_not_the_name_of_the_whole(path: Path) -> None:
+    """GitHub knows a check by its name and its commit: the verdict of a part would stand for that of the whole."""
+    workflow = read(path)
+    if path in TRIGGERED:
+        offered = workflow["on"]["workflow_dispatch"]["inputs"]
+        asked = " || ".join(f"inputs.{name}" for name in ("targets", "domains") if name in offered)
+        condition = f"({asked})" if "||" in asked else asked
+        for key, job in workflow["jobs"].items():
+            if "uses" in job or key == LAST.get(path.name):
+                assert job["name"] == f"${{{{ {condition} && 'part-of-{key}' || '{key}' }}}}"
+
+
 def test_it_calls_checks_that_can_be_planned(path: Path) -> None:
     for job in read(path)["jobs"].values():
         if "uses" in job:

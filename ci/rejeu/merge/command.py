@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from rejeu import footprints, github, hostside, journal, junit
+from rejeu import footprints, github, hostside, journal, junit, provenance
 from rejeu import matrix as matrix_file
 from rejeu.again import Again
 from rejeu.commanding import told
@@ -25,7 +25,7 @@ from rejeu.matrix_command import cells_of, planned
 from rejeu.merge import folder, judge
 from rejeu.merge.parts import Part, find
 from rejeu.plan import Cell, Check, ordered
-from rejeu.report.rendering import attempt
+from rejeu.recording import described, reported
 from rejeu.results import CellResult, exit_code
 from rejeu.summary import summarise, tally
 
@@ -52,16 +52,19 @@ def merge_command(
         cells = cells_of(matrix, check, targets, domains)
         junit.path(checkout, check).unlink(missing_ok=True)
         parts = find(folders, Check(check))
-        code = _join(checkout, matrix, Check(check), cells, parts)
+        with RunFolder.create(checkout) as runs:
+            code = _join(runs, matrix, Check(check), cells, parts)
     sys.exit(code)
 
 
-def _join(checkout: Path, matrix: Matrix, check: Check, cells: Sequence[Cell], parts: Sequence[Part]) -> int:
+def _join(runs: RunFolder, matrix: Matrix, check: Check, cells: Sequence[Cell], parts: Sequence[Part]) -> int:
     console = Console(highlight=False)
-    runs = RunFolder.create(checkout)
+    checkout = runs.checkout
+    whole = judge.whole(check, parts, provenance.of(checkout))
+    parts = [part for part in parts if part.start]
     asked = {
         "argv": sys.argv[1:],
-        "cells": folder.described(cells),
+        "cells": described(cells),
         "domains": ordered(matrix),
         "tags": matrix.tags,
     }
@@ -75,7 +78,7 @@ def _join(checkout: Path, matrix: Matrix, check: Check, cells: Sequence[Cell], p
     else:
         joined = []
         folder.start_of_none(runs, check, **asked)
-    own = [*judge.missing(cells, joined), judge.whole(check, parts), *_overall(matrix, check, joined, parts, runs)]
+    own = [*judge.missing(cells, joined), whole, *_overall(matrix, check, joined, parts, runs)]
     for result in own:
         runs.record(result)
     planned_order = {cell.name: at for at, cell in enumerate(cells)}
@@ -96,7 +99,7 @@ def _join(checkout: Path, matrix: Matrix, check: Check, cells: Sequence[Cell], p
         say=lambda line: console.print(Text(line), soft_wrap=True),
         annotated=[*own, *_accidents(joined, parts)],
     )
-    console.print(attempt(runs), soft_wrap=True)
+    console.print(reported(runs), soft_wrap=True)
     return code
 
 

@@ -15,7 +15,7 @@ from rejeu.evidence import Record, RunFolder
 from rejeu.files import write_whole
 from rejeu.journal import FILE, REPORT_FAIL, REPORT_WRITE, RUN_END, RUN_START
 from rejeu.merge.parts import Part
-from rejeu.plan import Cell, Check
+from rejeu.plan import Check
 
 _OF_ONE_PART = {RUN_START, RUN_END, REPORT_WRITE, REPORT_FAIL}
 
@@ -40,11 +40,6 @@ def join(runs: RunFolder, parts: Sequence[Part], kept: Iterable[tuple[Part, Reco
 def start_of_none(runs: RunFolder, check: Check, **asked: Any) -> None:
     """Where no part left anything, the whole tells of its own start."""
     runs.journal.tell(RUN_START, run=runs.path.name, check=check, **asked, **provenance.of(runs.checkout))
-
-
-def described(cells: Iterable[Cell]) -> list[Mapping[str, str]]:
-    """Cells as the start of a run names them."""
-    return [{"name": cell.name, "check": cell.check, "target": cell.target, "subject": cell.subject} for cell in cells]
 
 
 def _events(parts: Iterable[Part], owners: Mapping[str, Part]) -> Iterator[Mapping[str, Any]]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from rejeu import host
-from rejeu.evidence import Record
-from rejeu.merge.parts import Part
+from rejeu.evidence import CELLS, Record
+from rejeu.merge.parts import Part, basis, is_dirty
 from rejeu.plan import Cell, Check
-from rejeu.results import INTERRUPTED, Assertion, CellResult, Status
+from rejeu.results import INTERRUPTED, Assertion, CellResult, Status, exit_code
 from rejeu.wording import accepted, described
 
 JUDGED = "judged"
 ENDED = "every run came to its end"
-ALIKE = "all runs judged the same revision, as strictly"
+ALIKE = "all runs judged the revision that is here, in the same way"
 # Judged anew, of all the parts together: one alone sees its own domains.
 OVERALL = frozenset({"footprints", "waivers"})
 
@@ -45,11 +46,12 @@ def missing(expected: Iterable[Cell], results: Iterable[CellResult]) -> list[Cel
     return [CellResult(cell, (nobody,)) for cell in expected if cell.name not in found]
 
 
-def whole(check: Check, parts: Sequence[Part]) -> CellResult:
-    """Are the parts fit to be joined?"""
+def whole(check: Check, parts: Sequence[Part], here: Mapping[str, Any]) -> CellResult:
+    """Are the parts fit to be joined? ``here`` is what provenance says of the checkout that joins them."""
+    begun = [part for part in parts if part.start]
     return CellResult(
         Cell(check, host.NAME, "shards"),
-        (_verdict(ENDED, _endings(parts)), _verdict(ALIKE, _differences(parts))),
+        (_verdict(ENDED, _endings(parts)), _verdict(ALIKE, [*_strange(begun, here), *_differences(begun)])),
     )
 
 
@@ -60,15 +62,37 @@ def _verdict(name: str, problems: Sequence[str]) -> Assertion:
 def _endings(parts: Sequence[Part]) -> list[str]:
     if not parts:
         return ["there is no run to join"]
-    problems = []
+    problems = [f"{part.path.name} {problem}" for part in parts if (problem := _ending(part))]
+    lost = [part for part in parts if part.unreadable]
+    return problems + [f"{one.path.name} has lines of {CELLS} that could not be read: {one.unreadable}" for one in lost]
+
+
+def _ending(part: Part) -> str:
+    if not part.start:
+        return "does not tell of its start, and is left out"
+    if not part.end:
+        return "was killed"
+    if part.end.get("error"):
+        return f"broke off: {part.end['error']}"
+    code = part.end["exit_code"]
+    if code > 128:
+        return "was interrupted"
+    results = [record.result for record in part.records]
+    if code != exit_code(results, require_targets=bool(part.start.get("require_targets"))):
+        return f"ended with {code}, and its records do not say so"
+    return ""
+
+
+def _strange(parts: Sequence[Part], here: Mapping[str, Any]) -> Iterator[str]:
+    """What was planned and is judged of the whole here is of the checkout as it is."""
+    if is_dirty(here):
+        yield "here are changes that are not committed"
     for part in parts:
-        if part.end is None:
-            problems.append(f"{part.path.name} was killed")
-        elif part.end.get("error"):
-            problems.append(f"{part.path.name} broke off: {part.end['error']}")
-        elif part.end["exit_code"] > 128:
-            problems.append(f"{part.path.name} was interrupted")
-    return problems
+        if is_dirty(part.start):
+            yield f"{part.path.name}: there were changes that are not committed"
+        for name, value in basis(part.start).items():
+            if value != (ours := basis(here)[name]):
+                yield f"{part.path.name}: {name} is {value}, and {ours} here"
 
 
 def _differences(parts: Sequence[Part]) -> list[str]:

@@ -44,8 +44,8 @@ _SAMPLE = TypeAdapter(Sample)
 def read(run: Path) -> Report:
     """The report of a run, finished or not. HarnessError where the folder has no journal."""
     events = journal.read(run)
-    start = next((one for one in events if one["event"] == RUN_START), None)
-    if start is None:
+    start = journal.first(events, RUN_START)
+    if not start:
         raise HarnessError(f"{run}: no journal tells of this run: an earlier version of rejeu left it")
     folder = _Folder(run, run.parents[2], events, start)
     summary = runs.read(run)
@@ -191,8 +191,7 @@ def _drifts(folder: Path) -> list[Mapping[str, Any]]:
 def _facts(start: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
     git = start.get("git") or {}
     revision = f"{git['revision'][:12]}{', with changes that are not committed' if git['dirty'] else ''}" if git else ""
-    engine = next((one for one in events if one["event"] == ENGINE_CONNECT), None)
-    end = next((one for one in events if one["event"] == RUN_END), None)
+    engine, end = journal.first(events, ENGINE_CONNECT), journal.first(events, RUN_END)
     facts = {
         "began": journal.moment(start).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "by": f"{start.get('user', '')} on {start.get('host', '')}",

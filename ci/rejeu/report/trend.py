@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rejeu import journal
-from rejeu.evidence import records
-from rejeu.journal import RUN_START
+from rejeu.evidence import folders, records
 from rejeu.report.model import Trend
 from rejeu.results import Status
 from rejeu.runs import Run, read
@@ -50,10 +49,9 @@ def _streak(cell: str, pasts: Sequence[Past]) -> int:
 
 def history(run: Path, check: str, shown: int = SHOWN) -> list[Past]:
     """``run`` and those before it that were of the same check, the newest first."""
-    folders = sorted((path for path in run.parent.glob("*") if path.is_dir() and path.name <= run.name), reverse=True)
     pasts: list[Past] = []
-    for folder in folders:
-        start = next((one for one in journal.read(folder) if one["event"] == RUN_START), None)
+    for folder in (run, *(one for one in folders(run.parent) if one.name < run.name)):
+        start = journal.start(folder)
         if len(pasts) < shown and start and start["check"] == check:
             cells = {record.cell: record.status for record in records(folder)}
             pasts.append(Past(read(folder), int(start.get("replays", 1)), cells))
