@@ -139,6 +139,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def workflows(session: nox.Session) -> None:
+    """Run the workflows on this machine, with act: once clean, once with a fault."""
+    install(session, "tests")
+    session.run("pytest", "--junit-xml=reports/tests-workflows.xml", "tests/workflows", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check types, style, playbooks, shell scripts and workflows."""
     install(session, "lint", "tests")

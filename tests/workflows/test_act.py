@@ -18,10 +18,12 @@ from pathlib import Path
 import docker
 import pytest
 from junitparser import JUnitXml
+from ruamel.yaml import YAML
 
 from rejeu.checks.layers import LAYER
-from tests.integration.conftest import ROOT, TOY
 
+ROOT = Path(__file__).parents[2]
+TOY = ROOT / "tests" / "integration" / "toy"
 WORKFLOW = ".github/workflows/idempotence.yml"
 ACT = Path(sys.executable).parent / "act"
 # act brings each action that a workflow names, before it asks whether the step is wanted.
@@ -45,28 +47,75 @@ class Workflow:
         )
 
 
+# Of the toy platform what is clean, and a second domain, so that there are two shards.
+SITE = """\
+- name: Converge the toy platform
+  hosts: platform
+  gather_facts: false
+  roles:
+    - {role: honest, tags: [honest]}
+    - {role: plain, tags: [plain]}
+"""
+PLAIN = """\
+- name: Write the configuration
+  ansible.builtin.copy:
+    content: "a = 1\\n"
+    dest: /etc/plain.conf
+    mode: "0644"
+"""
+FAULT = """
+- name: Append without a word
+  ansible.builtin.shell: echo once more >> /etc/plain.conf
+  changed_when: false
+"""
+DOMAIN = {
+    "roles": ["plain"],
+    "footprint": {"files": ["/etc/plain.conf"]},
+    "drift": [{"file": "/etc/plain.conf", "append": "# drift\n"}],
+}
+
+
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[Path]:
-    """A repository like this one, with the toy platform in the place of ours."""
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A repository like this one, with a toy platform in the place of ours."""
+    engine = docker.from_env()
     folder = tmp_path_factory.mktemp("act") / "repository"
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in tracked.split("\0")[:-1]:
         if not name.startswith("infra/") and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(TOY, folder, dirs_exist_ok=True)
-    git = ["git", "-c", "user.name=toy", "-c", "user.email=toy@example.org"]
-    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "The toy platform"]):
-        subprocess.run([*git, *words], cwd=folder, check=True)
+    playbooks = folder / "infra" / "ansible"
+    for name in ("ansible.cfg", "inventories/ci/hosts.yml"):
+        (playbooks / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TOY / "infra" / "ansible" / name, playbooks / name)
+    shutil.copytree(TOY / "infra/ansible/roles/honest", playbooks / "roles/honest")
+    for name, text in {"playbooks/site.yml": SITE, "roles/plain/tasks/main.yml": PLAIN}.items():
+        (playbooks / name).parent.mkdir(parents=True)
+        (playbooks / name).write_text(text)
+    yaml = YAML(typ="safe")
+    matrix = yaml.load(TOY / "ci" / "matrix.yml")
+    honest = matrix["domains"]["honest"]
+    honest["footprint"]["sockets"] = ["tcp 0.0.0.0:8099 python3"]
+    matrix = {name: matrix[name] for name in ("targets", "platform", "secrets")}
+    yaml.dump(matrix | {"domains": {"honest": honest, "plain": DOMAIN}}, folder / "ci" / "matrix.yml")
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    commit(folder)
     before = {image.id for image in engine.images.list(filters={"label": LAYER})}
     yield folder
     for image in engine.images.list(filters={"label": LAYER}):
         if image.id not in before:
             engine.images.remove(image.id, force=True)
+    engine.close()
 
 
-def act(checkout: Path, domains: str) -> Workflow:
-    scratch = checkout.parent / domains.replace(" ", "-")
+def commit(checkout: Path) -> None:
+    git = ["git", "-c", "user.name=toy", "-c", "user.email=toy@example.org"]
+    subprocess.run([*git, "add", "--all"], cwd=checkout, check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "The toy platform"], cwd=checkout, check=True)
+
+
+def act(checkout: Path, scratch: Path) -> Workflow:
     stub, shards = scratch / "stub", scratch / "shards"
     stub.mkdir(parents=True)
     (stub / "action.yml").write_text(f"name: stub\ndescription: never run\n{UNWANTED}")
@@ -74,7 +123,7 @@ def act(checkout: Path, domains: str) -> Workflow:
     pins = sorted(set(re.findall(r"uses: (actions/(?!checkout)\S+@\w+)", text)))
     replaced = [word for pin in pins for word in ("--local-repository", f"{pin}={stub}")]
     event = scratch / "event.json"
-    event.write_text(json.dumps({"inputs": {"targets": "debian-12", "domains": domains, "shards": "2"}}))
+    event.write_text(json.dumps({"inputs": {"targets": "debian-12", "shards": "2"}}))
     done = subprocess.run(
         [
             *(str(ACT), "workflow_dispatch", "--workflows", WORKFLOW, "--eventpath", str(event)),
@@ -92,20 +141,22 @@ def act(checkout: Path, domains: str) -> Workflow:
     return Workflow(done.returncode, done.stdout, shards)
 
 
-def test_a_clean_matrix_is_green(checkout: Path) -> None:
-    workflow = act(checkout, "honest")
+def test_a_clean_matrix_is_green(checkout: Path, tmp_path: Path) -> None:
+    workflow = act(checkout, tmp_path)
     assert workflow.code == 0, workflow.output
     assert set(workflow.results().values()) == {"succeeded"}, workflow.output
-    (report,) = workflow.shards.glob("*/reports/idempotence.xml")
-    cases = [case for suite in JUnitXml.fromfile(str(report)) for case in suite]
-    assert any(case.classname == "idempotence.debian-12.honest" for case in cases)
-    assert "1 runs joined" in workflow.output
+    assert "2 runs joined" in workflow.output
+    reports = [JUnitXml.fromfile(str(path)) for path in workflow.shards.glob("*/reports/idempotence.xml")]
+    judged = {case.classname for report in reports for suite in report for case in suite}
+    assert {"idempotence.debian-12.honest", "idempotence.debian-12.plain"} <= judged
 
 
-def test_a_planted_fault_turns_the_gate_red_and_marks_its_task(checkout: Path) -> None:
-    workflow = act(checkout, "honest writer")
+def test_a_planted_fault_turns_the_gate_red_and_names_its_task(checkout: Path, tmp_path: Path) -> None:
+    with (checkout / "infra/ansible/roles/plain/tasks/main.yml").open("a") as tasks:
+        tasks.write(FAULT)
+    commit(checkout)
+    workflow = act(checkout, tmp_path)
     assert workflow.code != 0, workflow.output
     assert workflow.results()["verdict"] == "failed", workflow.output
-    assert len(list(workflow.shards.iterdir())) == 2
     assert "2 runs joined" in workflow.output
-    assert re.search(r"infra/ansible/roles/writer/tasks/main\.yml.*Append without a word", workflow.output)
+    assert re.search(r"mend .*infra/ansible/roles/plain/tasks/main\.yml:\d+", workflow.output), workflow.output
