@@ -57,7 +57,8 @@ def started(checkout: Path, cache: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    wait_for(lambda: any((checkout / ".rejeu/runs").glob("*/*honest/converge.ansible.log")), child)
+    # By its year: a folder that is not locked yet has a hidden name, and loses it while one looks.
+    wait_for(lambda: any((checkout / ".rejeu/runs").glob("2*/*honest/converge.ansible.log")), child)
     return child
 
 
