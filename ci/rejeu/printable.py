@@ -21,8 +21,7 @@ def printable(value: Any) -> Any:
     values of mappings, in lists, tuples and dataclasses, however deep.
     """
     if isinstance(value, str):
-        odd = value.encode(errors="backslashreplace").decode()
-        return value if odd == value else odd
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, Mapping):
         return {name: printable(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
