@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,8 +30,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdTarget]:
 
 
 @pytest.fixture(scope="module")
-def session(target: SystemdTarget) -> Iterator[WriteSession]:
-    with WriteSession.start(target) as session:
+def session(target: SystemdTarget, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WriteSession]:
+    with WriteSession.start(target, tmp_path_factory.mktemp("evidence") / "writes.jsonl") as session:
         assert session.unknown == ""
         yield session
 
@@ -142,8 +143,8 @@ def test_the_run_s_own_change_is_told_from_a_service_s(target: SystemdTarget, se
     ]
 
 
-def test_it_ends_when_it_is_asked_to(target: SystemdTarget, session: WriteSession) -> None:
-    with WriteSession.start(target) as another:
+def test_it_ends_when_it_is_asked_to(target: SystemdTarget, session: WriteSession, tmp_path: Path) -> None:
+    with WriteSession.start(target, tmp_path / "writes.jsonl") as another:
         assert another.mounts == session.mounts
         another.stop()
     assert target.check(["sh", "-c", "cat /proc/[0-9]*/comm | grep -c python3"]) == "1\n"

@@ -1,6 +1,5 @@
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from rejeu.observe import writes as writes_module
-from rejeu.observe.writes import WriteSession, write_writes
+from rejeu.observe.writes import WriteSession
 from rejeu.targets.target import Completed, Stream
 from rejeu.values import Write
 
@@ -61,20 +60,25 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writes_module, "PATIENCE_S", 2.0)
 
 
-def test_writes_of_a_window_once_all_have_been_told() -> None:
+@pytest.fixture
+def evidence(tmp_path: Path) -> Path:
+    return tmp_path / "writes.jsonl"
+
+
+def test_writes_of_a_window_once_all_have_been_told(evidence: Path) -> None:
     script = Script(WATCHING, told(1, 10), told(2, 20), told(3, 30), {"upto": 29}, {"upto": 30})
-    with WriteSession.start(script) as session:
+    with WriteSession.start(script, evidence) as session:
         assert session.mounts == ("/", "/run")
         assert session.between(10, 30) == [write(10), write(20)]
         assert session.between(11, 20) == []
-        assert session.stop() == [write(10), write(20), write(30)]
+        session.stop()
         assert not session.unknown
 
 
-def test_a_file_is_there_under_each_of_its_names_and_its_inode_until_it_is_gone() -> None:
+def test_a_file_is_there_under_each_of_its_names_and_its_inode_until_it_is_gone(evidence: Path) -> None:
     script = Script(WATCHING, told(1, 10, "/etc/a.tmp"), told(2, 11, "/etc/b.tmp", 8), {"renamed": [1, "/etc/a"]})
     script.say({"gone": [2]}, {"renamed": [9, "/etc/c"]}, {"upto": 50})
-    with WriteSession.start(script) as session:
+    with WriteSession.start(script, evidence) as session:
         assert session.between(0, 50) is None  # the time before the watch is not known
         assert session.between(1, 50) == [write(10, "/etc/a.tmp"), write(11, "/etc/b.tmp", None), write(10, "/etc/a")]
 
@@ -88,39 +92,42 @@ def test_a_file_is_there_under_each_of_its_names_and_its_inode_until_it_is_gone(
         ([None], "Killed"),
     ],
 )
-def test_where_nothing_is_known_it_says_why(lines: list[dict[str, Any] | None], reason: str) -> None:
-    with WriteSession.start(Script(*lines, err=b"Traceback\nKilled\n")) as session:
+def test_where_nothing_is_known_it_says_why(evidence: Path, lines: list[dict[str, Any] | None], reason: str) -> None:
+    with WriteSession.start(Script(*lines, err=b"Traceback\nKilled\n"), evidence) as session:
         assert session.between(1, 50) is None
         assert session.unknown == reason
 
 
-def test_a_watcher_that_does_not_begin_or_falls_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watcher_that_does_not_begin_or_falls_silent_is_not_waited_for(
+    evidence: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(writes_module, "PATIENCE_S", 0.05)
-    with WriteSession.start(Script()) as session:
+    with WriteSession.start(Script(), evidence) as session:
         assert session.unknown == "the watcher did not begin within 0.05 s"
-    with WriteSession.start(Script(WATCHING, {"upto": 49})) as session:
+    with WriteSession.start(Script(WATCHING, {"upto": 49}), evidence) as session:
         assert session.between(1, 50) is None
         assert session.between(1, 49) == []
 
 
-def test_what_the_kernel_dropped_leaves_a_window_unknown() -> None:
+def test_what_the_kernel_dropped_leaves_a_window_unknown(evidence: Path) -> None:
     script = Script(WATCHING, told(1, 10), {"lost": 20}, told(2, 30), {"upto": 50})
-    with WriteSession.start(script) as session:
+    with WriteSession.start(script, evidence) as session:
         assert session.between(10, 50) is None
         assert session.between(10, 15) is None  # it was dropped before it was noticed
         assert session.between(21, 50) == [write(30)]
 
 
-def test_only_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_are_remembered(evidence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writes_module, "MAX_WRITES", 2)
     script = Script(WATCHING, told(1, 10), told(2, 20), told(3, 30), {"upto": 50})
-    with WriteSession.start(script) as session:
+    with WriteSession.start(script, evidence) as session:
         assert session.between(5, 50) is None
         assert session.between(11, 50) == [write(20), write(30)]
 
 
-def test_writes_as_evidence(tmp_path: Path) -> None:
-    path = tmp_path / "writes.jsonl"
-    written = [write(10), replace(write(20), unit=None, launched_ns=None)]
-    write_writes(path, written)
-    assert [Write(**json.loads(line)) for line in path.read_text().splitlines()] == written
+def test_writes_are_evidence_as_soon_as_they_are_told(evidence: Path) -> None:
+    script = Script(WATCHING, told(1, 10, "/etc/a.tmp"), {"renamed": [1, "/etc/a"]}, {"upto": 50})
+    with WriteSession.start(script, evidence) as session:
+        session.between(1, 50)
+        kept = [Write(**json.loads(line)) for line in evidence.read_text().splitlines()]
+        assert kept == [write(10, "/etc/a.tmp"), write(10, "/etc/a")]

@@ -21,7 +21,7 @@ from rejeu.judge.footprint import owners
 from rejeu.moves import Move
 from rejeu.observe.probes import Probe, ProbeSession
 from rejeu.observe.snapshot import Snapshot
-from rejeu.observe.writes import WriteSession, write_writes
+from rejeu.observe.writes import WriteSession
 from rejeu.plan import State, data_of, standing
 from rejeu.processes import check_interrupted
 from rejeu.values import Change, Facet, Finding, Kind, TaskRun, Vantage, Write
@@ -206,7 +206,7 @@ def watch(machines: Machines, state: State, observed: Observed) -> Iterator[Watc
     data = data_of(matrix, state)
     machines.context.report(machines.cell.name, "waiting for the probes")
     with (
-        WriteSession.start(machines.target) as watcher,
+        WriteSession.start(machines.target, machines.folder / "writes.jsonl") as watcher,
         ProbeSession.start(
             {vantage: machines.at(vantage) for vantage in Vantage}, probes, machines.folder / "probes.jsonl"
         ) as session,
@@ -215,7 +215,7 @@ def watch(machines: Machines, state: State, observed: Observed) -> Iterator[Watc
         observed.unapplied = unapplied(machines.target)
         yield Watch(machines, probes, data, session, watcher, observed)
         check_interrupted()
-        write_writes(machines.folder / "writes.jsonl", watcher.stop())
+        watcher.stop()
         session.stop()
 
 

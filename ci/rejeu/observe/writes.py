@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from rejeu.observe.sending import command
 from rejeu.targets.target import Stream, Target
@@ -25,14 +25,16 @@ PATIENCE_S = 10.0
 class WriteSession:
     """A watcher that runs from ``start`` to ``stop``. Leaving the context asks it to finish.
 
+    ``evidence`` gets each write as it is told, one JSON object a line: what it was until then, where the run is killed.
     ``unknown`` says why nothing can be told of the writes from now on, and is empty while they can. ``mounts`` are
     the mount points that it watches.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, evidence: Path) -> None:
         self.unknown = ""
         self.mounts: tuple[str, ...] = ()
         self._stream = stream
+        self._evidence = evidence
         self._writes: deque[tuple[int, Write]] = deque()
         self._gone: set[int] = set()
         self._upto_ns = 0
@@ -42,9 +44,9 @@ class WriteSession:
         self._news = threading.Condition()
 
     @classmethod
-    def start(cls, target: Target) -> Self:
+    def start(cls, target: Target, evidence: Path) -> Self:
         """Send the watcher to ``target``, and wait until it watches or has been refused."""
-        session = cls(target.stream(command(_SOURCE)))
+        session = cls(target.stream(command(_SOURCE)), evidence)
         threading.Thread(target=session._read, daemon=True).start()
         with session._news:
             if not session._news.wait_for(lambda: session.mounts or session.unknown, PATIENCE_S):
@@ -67,21 +69,21 @@ class WriteSession:
                 return None
             return [write for write in self._known() if since_ns <= write.at_ns < until_ns]
 
-    def stop(self) -> list[Write]:
-        """Ask the watcher to finish, and wait until it has; every write that is still remembered."""
+    def stop(self) -> None:
+        """Ask the watcher to finish, and wait until it has."""
         self._close()
         with self._news:
             self._news.wait_for(lambda: self._finished, PATIENCE_S)
-            return list(self._known())
 
     def _read(self) -> None:
         why = "the watcher ended early"
         try:
-            for line in self._stream.lines():
-                message = json.loads(line)
-                with self._news:
-                    self._take(message)
-                    self._news.notify_all()
+            with self._evidence.open("a", buffering=1) as kept:
+                for line in self._stream.lines():
+                    message = json.loads(line)
+                    with self._news:
+                        self._take(message, kept)
+                        self._news.notify_all()
             errors = self._stream.result().err.decode(errors="replace").strip()
             why = errors.splitlines()[-1] if errors else why
         except Exception as error:  # told to whoever asks
@@ -92,15 +94,15 @@ class WriteSession:
                 self.unknown = self.unknown or why
             self._news.notify_all()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, message: dict[str, Any], kept: TextIO) -> None:
         if "write" in message:
             number, at_ns, path, inode, unit, launched_ns, program = message["write"]
-            self._add(number, Write(path, at_ns, unit, launched_ns, program, inode))
+            self._add(number, Write(path, at_ns, unit, launched_ns, program, inode), kept)
         elif "renamed" in message:
             number, path = message["renamed"]
             write = next((write for known, write in reversed(self._writes) if known == number), None)
             if write:
-                self._add(number, replace(write, path=path))
+                self._add(number, replace(write, path=path), kept)
         elif "gone" in message:
             self._gone.update(message["gone"])
         elif "upto" in message:
@@ -112,7 +114,8 @@ class WriteSession:
         else:
             self.unknown = message["refused"]
 
-    def _add(self, number: int, write: Write) -> None:
+    def _add(self, number: int, write: Write, kept: TextIO) -> None:
+        kept.write(json.dumps(asdict(write), separators=(",", ":")) + "\n")
         if len(self._writes) == MAX_WRITES:
             dropped, old = self._writes.popleft()
             self._gone.discard(dropped)
@@ -127,9 +130,3 @@ class WriteSession:
         self._asked_to_end = True
         if not self._finished:
             self._stream.close_stdin()
-
-
-def write_writes(path: Path, writes: Iterable[Write]) -> None:
-    """Add writes to the evidence: one JSON object a line."""
-    with path.open("a") as out:
-        out.writelines(json.dumps(asdict(write), separators=(",", ":")) + "\n" for write in writes)
