@@ -185,10 +185,12 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
     replays = Replays(touches=earlier.touches)
     try:
         with watch(machines, machines.cell.reaches, observed) as watching:
-            booted, lost = _booted(machines, before, observed)
-            replays.replay(watching, watching.control_window(booted), "replay-after-reboot")
+            # Services go on with what a boot has them do for a moment after they answer.
+            booted = watching.control_window(machines.snapshot("booted"))
+            lost = _lost(machines, before, booted, observed)
+            replays.replay(watching, booted, "replay-after-reboot")
     except Silent as silence:
-        _, lost = _booted(machines, before, observed)
+        lost = _lost(machines, before, machines.snapshot("booted"), observed)
         # Before, the probes had sockets of their own there.
         lost = [finding for finding in lost if finding.facet is not Facet.SOCKETS]
         ledger.judge(SURVIVES, [_unavailable(machines, silence), *lost])
@@ -207,15 +209,14 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
         ledger.judge(SURVIVES, findings)
 
 
-def _booted(machines: Machines, before: Snapshot, observed: Observed) -> tuple[Snapshot, list[Finding]]:
-    """What the target shows after its boot, and what of ``before`` has not come back."""
-    booted = machines.snapshot("booted")
+def _lost(machines: Machines, before: Snapshot, booted: Snapshot, observed: Observed) -> list[Finding]:
+    """What of ``before`` has not come back by the time of ``booted``."""
     observed.missing.update(booted.missing)
     matrix, state = machines.context.matrix, machines.cell.reaches
     changes = different(before, booted)
     lost, background = judge_return(changes, data_of(matrix, state), observed.background, remade_of(matrix, state))
     observed.background += background
-    return booted, lost
+    return lost
 
 
 def _portability(settling: PlaybookRun) -> list[Finding]:
