@@ -18,12 +18,13 @@ from tests.run_folders import Builder, cells_of
 from rejeu import journal, run_commands
 from rejeu.cli import commands
 from rejeu.evidence import RunFolder, records
-from rejeu.plan import Check
+from rejeu.plan import Cell, Check
 from rejeu.report import rendering
 from rejeu.report.findings import Budget, views
 from rejeu.report.model import CellName
 from rejeu.report.reading import read
-from rejeu.values import Kind
+from rejeu.results import Assertion, CellResult
+from rejeu.values import Finding, Kind, Task, TaskRun, TaskStatus
 
 CELLS = cells_of(Check.IDEMPOTENCE, ["debian-12", "debian-13"], ["base", "vpn"])
 BAD = "idempotence.debian-12.base"
@@ -69,6 +70,22 @@ def test_a_run_becomes_values(failing: RunFolder) -> None:
     facts = dict(report.facts)
     assert facts["engine"] == "Docker 20.10.24, cgroups v1, overlay2"
     assert facts["exit code"] == "1"
+
+
+def test_what_failed_is_told_before_a_warning_that_came_earlier(built: Builder) -> None:
+    read_only = TaskRun(Task("1", "Write without a word", "shell", "tasks.yml", 3), "", TaskStatus.SKIPPED, 0, 0)
+    warning = Finding(Kind.STATIC, "Write without a word", "it writes", run=read_only)
+    static = CellResult(
+        Cell(Check.IDEMPOTENCE, "host", "static"), (Assertion.judged("it only reads", [warning], strict=False),)
+    )
+    run = built.run(CELLS, [BAD], beside=[static])
+    *others, last = (run.path / "cells.jsonl").read_text().splitlines(keepends=True)
+    (run.path / "cells.jsonl").write_text("".join([last, *others]))
+    report = read(run.path)
+    *_, told = report.findings
+    assert (told.kind, told.task and told.task.said, report.findings[0].gravity) == (Kind.STATIC, "", "fail")
+    assert [one.number for one in report.findings] == list(range(1, 7))
+    assert report.beside[0].findings == (6,)
 
 
 def test_what_evidence_says_is_text_and_never_markup(failing: RunFolder) -> None:

@@ -110,7 +110,7 @@ def _blamed(finding: Finding, run: TaskRun, excerpts: dict[tuple[str, int], Exce
         action=task.action,
         path=task.path,
         line=task.line,
-        said=run.status,
+        said=run.status if run.host else "",
         message=run.message,
         handler=task.handler,
         how=finding.how or "",

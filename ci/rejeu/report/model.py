@@ -39,7 +39,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Blamed:
-    """The task that did it, and what Ansible had said of it."""
+    """The task that did it, and what Ansible had said of it: nothing, where the task's text alone was read."""
 
     name: str
     role: str

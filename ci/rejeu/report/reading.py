@@ -39,6 +39,7 @@ from rejeu.values import Gravity, Kind, TaskRun
 
 _EVENTS = ".events.jsonl"
 _SAMPLE = TypeAdapter(Sample)
+_FIRST = (Status.FAILED, Status.ERROR, Status.PASSED, Status.SKIPPED)
 
 
 def read(run: Path) -> Report:
@@ -82,35 +83,40 @@ class _Folder:
         self.records = list(records(run))
         self.budget = findings.Budget()
         self.measured: list[Measured] = footprints.measured(run)
-        self.told: dict[str, tuple[CellName, list[FindingView]]] = {}
+        self.told: dict[int, tuple[CellName, list[FindingView]]] = {}  # by the place of the record
 
     def cells(self) -> Iterable[CellView]:
         """Those that ended, in that order; then those that were under way; then those that had not begun."""
-        number = 1
+        self._tell()
         for at, record in enumerate(self.records):
-            cell = record.result.cell
-            name = CellName(record.cell, cell.check, cell.target, cell.subject, f"cell-{at + 1}")
-            views = list(findings.views(name, record, self.budget, number))
-            number += len(views)
-            self.told[f"{at} {record.cell}"] = (name, views)
-            yield self._ended(name, record, views)
+            yield self._ended(*self.told[at], record)
         ended = {record.cell for record in self.records}
         begun = {str(one["of"]) for one in self.events if one["event"] == PHASE_BEGIN}
         for at, wanted in enumerate(one for one in self.start["cells"] if one["name"] not in ended):
             name = CellName(**wanted, anchor=f"left-{at + 1}")
             yield self._unended(name, UNFINISHED if name.name in begun else NOT_BEGUN)
 
+    def _tell(self) -> None:
+        """The findings of cells that failed come first, and get their room on the page first."""
+        number = 1
+        for at, record in sorted(enumerate(self.records), key=lambda one: _FIRST.index(one[1].status)):
+            cell = record.result.cell
+            name = CellName(record.cell, cell.check, cell.target, cell.subject, f"cell-{at + 1}")
+            views = list(findings.views(name, record, self.budget, number))
+            number += len(views)
+            self.told[at] = (name, views)
+
     def isolation(self) -> Grid | None:
         cells = [record for record in self.records if record.result.cell.check is Check.ISOLATION]
         found = []
-        for name, _ in self.told.values():
+        for _, (name, _) in sorted(self.told.items()):
             evidence = next((one.result.evidence for one in cells if one.cell == name.name), "")
             if evidence:
                 folder = self.checkout / evidence
                 found.append((name, _drifts(folder), list(moves.read(folder))))
         return grid.grid(self.start.get("domains", ()), self.start.get("tags", {}), found)
 
-    def _ended(self, name: CellName, record: Record, views: Sequence[FindingView]) -> CellView:
+    def _ended(self, name: CellName, views: Sequence[FindingView], record: Record) -> CellView:
         result = record.result
         folder = self.checkout / result.evidence if result.evidence else None
         guilty = frozenset((one.kind, one.subject) for one in result.findings if one.gravity is not Gravity.INFO)
