@@ -64,13 +64,14 @@ def test_no_question_to_the_cluster_leaves_a_cache_on_the_host() -> None:
     """kubectl keeps what it was told of the API in the home directory, which is in nobody's footprint."""
     texts = [(ROLE / name).read_text() for name in ("tasks/live.yml", "handlers/main.yml")]
     commands = [words for text in texts for words in re.findall(r"\bkubectl\s+(?:- )?(\S+)", text)]
-    assert commands == ["--cache-dir=/dev/null"] * 4
+    assert commands == ["--cache-dir=/dev/null"] * 5
 
 
-def test_no_way_of_logging_statements_logs_the_password_of_the_application() -> None:
+@pytest.mark.parametrize("tasks", ["application.yml", "databases.yml"])
+def test_no_way_of_logging_statements_logs_the_password_of_a_role(tasks: str) -> None:
     """Because it is slow, because all of its kind are (``log_statement``), or because it failed. As in a restore."""
     roles = ROOT / "infra/ansible/roles"
-    (block,) = YAML(typ="safe").load((roles / "postgresql/tasks/application.yml").read_text())
+    (block,) = YAML(typ="safe").load((roles / "postgresql/tasks" / tasks).read_text())
     (task,) = [one for one in block["block"] if "community.postgresql.postgresql_user" in one]
     options = task["community.postgresql.postgresql_user"]["connect_params"]["options"]
     restore = (roles / "backup_pg_dump/files/platform_restore.py").read_text()
