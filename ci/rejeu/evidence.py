@@ -118,9 +118,8 @@ class RunFolder:
     def _bound(self, result: CellResult, limit: int) -> None:
         clean = result.status in (Status.PASSED, Status.SKIPPED)
         own = self.checkout / result.evidence if result.evidence else None
-        for folder in [self.path / result.cell.name, *sorted(self.path.glob(f"{result.cell.name}.[0-9]*"))]:
-            if folder.is_dir():
-                self._ended[folder] = clean or folder != own  # attempts that were given up judged nothing
+        for folder in attempts(self.path, result.cell.name):
+            self._ended[folder] = clean or folder != own  # attempts that were given up judged nothing
         for one in bound.keep_within(self.path, self._ended, limit):
             self.journal.tell(
                 EVIDENCE_DROP,
@@ -134,6 +133,13 @@ class RunFolder:
 
 def runs_of(checkout: Path) -> Path:
     return checkout / ".rejeu" / "runs"
+
+
+def attempts(run: Path, cell: str) -> list[Path]:
+    """The folders of a cell in a run's, one for each time that it was tried, in that order."""
+    numbered = re.compile(re.escape(cell) + r"(?:\.(\d+))?")
+    found = [(int(name[1] or 1), path) for path in run.glob("*/") if (name := numbered.fullmatch(path.name))]
+    return [path for _, path in sorted(found)]
 
 
 def folders(runs: Path) -> list[Path]:

@@ -28,8 +28,12 @@ def compress(path: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    return sum(one.lstat().st_size for one in (path, *path.rglob("*")) if one.is_file())
+    """Bytes of a file, or of all files in a folder. One that goes meanwhile has none."""
+    total = 0
+    for one in (path, *path.rglob("*")):
+        with suppress(FileNotFoundError):
+            total += one.lstat().st_size if one.is_file() else 0
+    return total
 
 
 def lines(path: Path) -> Iterator[str]:

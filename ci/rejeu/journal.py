@@ -42,7 +42,10 @@ class Journal:
         # killed leaves whole ones.
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, f"{redact(line, self.values)}\n".encode())
+            whole = f"{redact(line, self.values)}\n".encode()
+            # What a full disk cuts off must not swallow the next event.
+            if (written := os.write(descriptor, whole)) < len(whole):
+                os.write(descriptor, whole[written:])
         finally:
             os.close(descriptor)
 

@@ -23,6 +23,10 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
+# Which of several results of one cell tells more, and which is told first.
+WORST_FIRST = (Status.FAILED, Status.ERROR, Status.PASSED, Status.SKIPPED)
+
+
 class ExitCode(IntEnum):
     meaning: str
 

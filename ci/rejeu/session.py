@@ -23,6 +23,7 @@ from rejeu.ansible.playbook import Project, plan
 from rejeu.checks.cells import converge_layer, run_cell
 from rejeu.checks.layers import Layers
 from rejeu.context import Context, Options, Step
+from rejeu.errors import RejeuError
 from rejeu.evidence import RunFolder
 from rejeu.hostside import Terms
 from rejeu.imaging import make_all
@@ -97,6 +98,9 @@ class Session:
                 with recorded(runs, **self._asked) as ending:
                     try:
                         code = ending.code = self._record(project, runs, workers)
+                    except RejeuError as error:
+                        code = error.exit_code
+                        raise
                     finally:
                         # Cells that were stopped, and a plan that broke, have not come to search what they wrote.
                         hostside.blot(runs, self.results, runs.values)
@@ -115,7 +119,7 @@ class Session:
             environ=os.environ,
             say=lambda line: self.console.print(Text(line), soft_wrap=True),
         )
-        self.console.print(reported(runs), soft_wrap=True)
+        self.console.print(Text(reported(runs)), soft_wrap=True)
 
     @property
     def _shown(self) -> Sequence[CellResult]:
@@ -178,7 +182,7 @@ class Session:
         """Say how it went, and return the exit code."""
         summarise(self.console, self.results, values, self._again, self.checkout)
         report = runs.relative(junit.path(self.checkout, self.check))
-        self.console.print(closing(self.results, report, runs.relative(runs.path)), soft_wrap=True)
+        self.console.print(Text(closing(self.results, report, runs.relative(runs.path))), soft_wrap=True)
         return exit_code(self.results, require_targets=self.require_targets)
 
     def _judge(

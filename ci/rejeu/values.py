@@ -34,6 +34,7 @@ class Kind(StrEnum):
     STOPPED = "stopped"
     FLAPPING = "flapping"
     UNAVAILABLE = "unavailable"
+    SILENT = "silent"
     REWRITTEN = "rewritten"
     REBUILT = "rebuilt"
     TOUCHED = "touched"

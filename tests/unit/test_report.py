@@ -17,6 +17,7 @@ from tests.run_folders import Builder, cells_of
 
 from rejeu import journal, run_commands
 from rejeu.cli import commands
+from rejeu.context import Step
 from rejeu.evidence import RunFolder, records
 from rejeu.plan import Cell, Check
 from rejeu.report import rendering
@@ -86,6 +87,30 @@ def test_what_failed_is_told_before_a_warning_that_came_earlier(built: Builder) 
     assert (told.kind, told.task and told.task.said, report.findings[0].gravity) == (Kind.STATIC, "", "fail")
     assert [one.number for one in report.findings] == list(range(1, 7))
     assert report.beside[0].findings == (6,)
+
+
+def test_the_trend_counts_whole_runs_and_the_worst_of_what_a_merge_brought(tmp_path: Path) -> None:
+    built = Builder(tmp_path, rate=2)
+    steps = sorted(map(str, Step))
+    first = built.run(CELLS, steps=steps)
+    shutil.copy(first.path / "cells.jsonl", tmp_path / "clean.jsonl")
+    built.run(CELLS, replays=4, steps=["check"])
+    assert read(built.run(CELLS, steps=steps).path).trend.streak == 2
+    failed = built.run(CELLS, [BAD], steps=steps)
+    with (failed.path / "cells.jsonl").open("a") as merged:
+        merged.write((tmp_path / "clean.jsonl").read_text())
+    assert read(built.run(CELLS, steps=steps).path).trend.streak == 1
+
+
+def test_a_run_that_was_copied_elsewhere_has_the_same_page(failing: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(failing.path, tmp_path / "copy")
+    assert len(timelines(rendering.write(tmp_path / "copy").read_text())) == len(timelines(page(failing))) > 0
+
+
+def test_a_killed_run_shows_no_other_cells_evidence(tmp_path: Path) -> None:
+    cells = cells_of(Check.IDEMPOTENCE, ["debian-12"], ["web-admin", "web"])
+    report = read(Builder(tmp_path, rate=2).run(cells, killed_in="idempotence.debian-12.web-admin").path)
+    assert [(one.name.subject, bool(one.evidence)) for one in report.cells] == [("web-admin", True), ("web", False)]
 
 
 def test_what_evidence_says_is_text_and_never_markup(failing: RunFolder) -> None:

@@ -235,6 +235,17 @@ def test_a_run_that_judged_nothing_was_clean_in_none() -> None:
     assert trend.trend([past()], []).streak == 0
 
 
+@pytest.mark.parametrize("code", [1, 3, None])
+def test_a_run_that_did_not_end_clean_was_clean_in_none(code: int | None) -> None:
+    ended = Past(replace(RUN, exit_code=code), 5, {"a": P})
+    assert trend.trend([ended, past(5, a=P)], ["a"]).streak == 0
+
+
+def test_a_half_way_cell_is_run_once_however_often_others_are_replayed() -> None:
+    cell = "half-way.debian-12.vpn"
+    assert trend.trend([past(5, **{cell: P}), past(3, **{cell: P})], [cell]).streak == 2
+
+
 def view(status: str) -> CellView:
     return CellView(NAME, status, 1, 1, "", "")
 

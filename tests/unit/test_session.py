@@ -432,4 +432,4 @@ def test_on_github_a_run_marks_tasks_and_writes_the_summary_however_it_ends(
     with pytest.raises(UnavailableError):
         run.run()
     assert "\n::error title=2 cells · could not judge::the engine is gone%0Ain idempotence" in printed(run)
-    assert summary.read_text().startswith("## idempotence: could not judge\n")
+    assert summary.read_text().startswith("## idempotence: nothing could be had\n")

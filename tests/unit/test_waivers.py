@@ -76,6 +76,7 @@ def test_the_last_day_is_that_of_expiry() -> None:
         (Finding(Kind.SELECTION, "vpn", "a task that is not one of its roles", run=RUN), True),
         (Finding(Kind.WAIVER, "/etc/y", "a waiver has expired"), False),
         (Finding(Kind.UNAVAILABLE, "tcp 22", "refused"), True),
+        (Finding(Kind.SILENT, "vpn", "a probe was silent for 180 s"), False),
     ],
 )
 def test_what_leaves_nothing_judged_is_never_waived(finding: Finding, accepted: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rejeu.errors import HarnessError
 from rejeu.observe import writes as writes_module
 from rejeu.observe.writes import WriteSession
 from rejeu.targets.target import Completed, Stream
@@ -131,3 +132,18 @@ def test_writes_are_evidence_as_soon_as_they_are_told(evidence: Path) -> None:
         session.between(1, 50)
         kept = [Write(**json.loads(line)) for line in evidence.read_text().splitlines()]
         assert kept == [write(10, "/etc/a.tmp"), write(10, "/etc/a")]
+
+
+def test_what_cannot_be_kept_is_known_all_the_same_and_told_at_the_end(tmp_path: Path) -> None:
+    with WriteSession.start(Script(WATCHING, told(1, 10), {"upto": 50}), tmp_path / "gone" / "writes") as session:
+        assert session.between(1, 50) == [write(10)]
+        with pytest.raises(HarnessError, match=r"could not be kept as evidence: .*No such file"):
+            session.stop()
+
+
+def test_no_more_is_kept_than_there_is_room_for(evidence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writes_module, "MAX_WRITES", 2)
+    script = Script(WATCHING, *(told(number, number * 10) for number in range(1, 6)), {"upto": 90})
+    with WriteSession.start(script, evidence) as session:
+        session.between(1, 90)
+        assert evidence.read_text().splitlines()[2:] == ['{"more":"no more than 2 writes are kept"}']

@@ -66,7 +66,7 @@ def check(machines: Machines, layers: Layers, image: str, ledger: Ledger, observ
         with watch(machines, cell.reaches, observed):
             pass
     except Silent as silence:
-        ledger.judge(WORKS, [Finding(Kind.UNAVAILABLE, cell.subject, str(silence))])
+        ledger.judge(WORKS, [Finding(Kind.SILENT, cell.subject, str(silence))])
         return
     ledger.judge(WORKS, ())
     if (cell.target, cell.reaches) in context.awaited and not context.options.keep:

@@ -131,7 +131,7 @@ def _judge_silence(
 
 
 def _unavailable(machines: Machines, silence: Silent) -> Finding:
-    return Finding(Kind.UNAVAILABLE, machines.cell.subject, str(silence))
+    return Finding(Kind.SILENT, machines.cell.subject, str(silence))
 
 
 def _on_the_first_boot(

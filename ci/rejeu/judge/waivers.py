@@ -13,7 +13,7 @@ from rejeu.matrix import Waiver
 from rejeu.values import Finding, Kind
 
 # After these a cell has looked at nothing, or has let out what it should keep: no reason makes that green.
-_NEVER = {Kind.LEAKED, Kind.FAILED, Kind.WAIVER}
+_NEVER = {Kind.LEAKED, Kind.FAILED, Kind.SILENT, Kind.WAIVER}
 
 
 @dataclass(frozen=True)

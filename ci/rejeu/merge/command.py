@@ -99,7 +99,7 @@ def _join(runs: RunFolder, matrix: Matrix, check: Check, cells: Sequence[Cell], 
         say=lambda line: console.print(Text(line), soft_wrap=True),
         annotated=[*own, *_accidents(joined, parts)],
     )
-    console.print(reported(runs), soft_wrap=True)
+    console.print(Text(reported(runs)), soft_wrap=True)
     return code
 
 

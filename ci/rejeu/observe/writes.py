@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
+from rejeu.errors import HarnessError
 from rejeu.observe.sending import command
 from rejeu.targets.target import Stream, Target
 from rejeu.values import Write
@@ -35,6 +36,8 @@ class WriteSession:
         self.mounts: tuple[str, ...] = ()
         self._stream = stream
         self._evidence = evidence
+        self._kept = 0
+        self._unkept = ""
         self._writes: deque[tuple[int, Write]] = deque()
         self._gone: set[int] = set()
         self._upto_ns = 0
@@ -70,20 +73,21 @@ class WriteSession:
             return [write for write in self._known() if since_ns <= write.at_ns < until_ns]
 
     def stop(self) -> None:
-        """Ask the watcher to finish, and wait until it has."""
+        """Ask the watcher to finish, and wait until it has. HarnessError where its writes could not be kept."""
         self._close()
         with self._news:
             self._news.wait_for(lambda: self._finished, PATIENCE_S)
+        if self._unkept:
+            raise HarnessError(f"who wrote what could not be kept as evidence: {self._unkept}")
 
     def _read(self) -> None:
         why = "the watcher ended early"
         try:
-            with self._evidence.open("a", buffering=1) as kept:
-                for line in self._stream.lines():
-                    message = json.loads(line)
-                    with self._news:
-                        self._take(message, kept)
-                        self._news.notify_all()
+            for line in self._stream.lines():
+                message = json.loads(line)
+                with self._news:
+                    self._take(message)
+                    self._news.notify_all()
             errors = self._stream.result().err.decode(errors="replace").strip()
             why = errors.splitlines()[-1] if errors else why
         except Exception as error:  # told to whoever asks
@@ -94,15 +98,15 @@ class WriteSession:
                 self.unknown = self.unknown or why
             self._news.notify_all()
 
-    def _take(self, message: dict[str, Any], kept: TextIO) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
         if "write" in message:
             number, at_ns, path, inode, unit, launched_ns, program = message["write"]
-            self._add(number, Write(path, at_ns, unit, launched_ns, program, inode), kept)
+            self._add(number, Write(path, at_ns, unit, launched_ns, program, inode))
         elif "renamed" in message:
             number, path = message["renamed"]
             write = next((write for known, write in reversed(self._writes) if known == number), None)
             if write:
-                self._add(number, replace(write, path=path), kept)
+                self._add(number, replace(write, path=path))
         elif "gone" in message:
             self._gone.update(message["gone"])
         elif "upto" in message:
@@ -114,13 +118,25 @@ class WriteSession:
         else:
             self.unknown = message["refused"]
 
-    def _add(self, number: int, write: Write, kept: TextIO) -> None:
-        kept.write(json.dumps(asdict(write), separators=(",", ":")) + "\n")
+    def _add(self, number: int, write: Write) -> None:
+        self._keep(write)
         if len(self._writes) == MAX_WRITES:
             dropped, old = self._writes.popleft()
             self._gone.discard(dropped)
             self._incomplete_ns = max(self._incomplete_ns, old.at_ns)
         self._writes.append((number, write))
+
+    def _keep(self, write: Write) -> None:
+        """As evidence alone: what cannot be kept is known all the same, and told at the end."""
+        if self._unkept or self._kept > MAX_WRITES:
+            return
+        self._kept += 1
+        told = asdict(write) if self._kept <= MAX_WRITES else {"more": f"no more than {MAX_WRITES} writes are kept"}
+        try:
+            with self._evidence.open("a") as evidence:
+                evidence.write(json.dumps(told, separators=(",", ":")) + "\n")
+        except OSError as error:
+            self._unkept = str(error)
 
     def _known(self) -> Iterator[Write]:
         """A file that is gone has left its inode to others."""

@@ -132,8 +132,8 @@ class Pin:
 
 @dataclass(frozen=True)
 class Lane:
-    """The answers of one probe, asked in one way. ``path`` draws, in a box of ``timeline.COLUMNS`` by
-    ``timeline.HEIGHT``, from the quickest to the slowest answer of each column; ``failures`` are not answers."""
+    """The answers of one probe, asked in one way. ``path`` draws, in a box of ``latency.COLUMNS`` by
+    ``latency.HEIGHT``, from the quickest to the slowest answer of each column; ``failures`` are not answers."""
 
     probe: str
     way: str

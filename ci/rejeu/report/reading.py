@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from rejeu import files, footprints, host, journal, moves, runs
 from rejeu.ansible.events import parse
 from rejeu.errors import HarnessError
-from rejeu.evidence import Record, records
+from rejeu.evidence import Record, attempts, records
 from rejeu.journal import ENGINE_CONNECT, EVIDENCE_DROP, PHASE_BEGIN, RUN_END, RUN_START
 from rejeu.judge.measure import Mark, Measured
 from rejeu.observe.probes import Sample
@@ -34,12 +34,11 @@ from rejeu.report.model import (
 )
 from rejeu.report.timeline import Seen, timeline
 from rejeu.report.verdict import headline
-from rejeu.results import Status
+from rejeu.results import WORST_FIRST, Status
 from rejeu.values import Gravity, Kind, TaskRun
 
 _EVENTS = ".events.jsonl"
 _SAMPLE = TypeAdapter(Sample)
-_FIRST = (Status.FAILED, Status.ERROR, Status.PASSED, Status.SKIPPED)
 
 
 def read(run: Path) -> Report:
@@ -48,7 +47,9 @@ def read(run: Path) -> Report:
     start = journal.first(events, RUN_START)
     if not start:
         raise HarnessError(f"{run}: no journal tells of this run: an earlier version of rejeu left it")
-    folder = _Folder(run, run.parents[2], events, start)
+    # Where a run lies that was not copied elsewhere.
+    checkout = run.parents[2] if len(run.parents) > 2 else run.parent
+    folder = _Folder(run, checkout, events, start)
     summary = runs.read(run)
     cells = list(folder.cells())
     on_targets = [one for one in cells if _is_of_a_cell(one.name)]
@@ -99,7 +100,7 @@ class _Folder:
     def _tell(self) -> None:
         """The findings of cells that failed come first, and get their room on the page first."""
         number = 1
-        for at, record in sorted(enumerate(self.records), key=lambda one: _FIRST.index(one[1].status)):
+        for at, record in sorted(enumerate(self.records), key=lambda one: WORST_FIRST.index(one[1].status)):
             cell = record.result.cell
             name = CellName(record.cell, cell.check, cell.target, cell.subject, f"cell-{at + 1}")
             views = list(findings.views(name, record, self.budget, number))
@@ -112,13 +113,13 @@ class _Folder:
         for _, (name, _) in sorted(self.told.items()):
             evidence = next((one.result.evidence for one in cells if one.cell == name.name), "")
             if evidence:
-                folder = self.checkout / evidence
+                folder = self._cell(evidence)
                 found.append((name, _drifts(folder), list(moves.read(folder))))
         return grid.grid(self.start.get("domains", ()), self.start.get("tags", {}), found)
 
     def _ended(self, name: CellName, views: Sequence[FindingView], record: Record) -> CellView:
         result = record.result
-        folder = self.checkout / result.evidence if result.evidence else None
+        folder = self._cell(result.evidence) if result.evidence else None
         guilty = frozenset((one.kind, one.subject) for one in result.findings if one.gravity is not Gravity.INFO)
         return CellView(
             name=name,
@@ -139,8 +140,12 @@ class _Folder:
             timeline=self._timeline(name, folder, guilty) if folder else None,
         )
 
+    def _cell(self, evidence: str) -> Path:
+        """A cell's folder by the path that was told of it: a run's folder may have been copied elsewhere since."""
+        return self.run / Path(evidence).name
+
     def _unended(self, name: CellName, status: str) -> CellView:
-        folder = max(self.run.glob(f"{name.name}*/"), default=None)
+        folder = next(reversed(attempts(self.run, name.name)), None)
         evidence = str(folder.relative_to(self.checkout)) if folder else ""
         shown = self._timeline(name, folder, frozenset()) if folder else None
         return CellView(name, status, 0.0, 0.0, evidence, "", timeline=shown)
