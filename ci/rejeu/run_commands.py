@@ -60,10 +60,11 @@ COMMANDS = (runs_command, clean_command, report_command)
 
 
 def _unsearched_for(run: Path, checkout: Path, matrix_path: Path) -> Mapping[str, str]:
-    """The secrets that the evidence of ``run`` may have: none where the run has ended, in whichever way, for then it
-    has searched for them."""
-    told = {event["event"] for event in journal.read(run)}
-    if journal.RUN_START not in told or journal.RUN_END in told:
+    """The secrets that the evidence of ``run`` may have: none where it has ended in order, for then it has searched for
+    them. One that broke may have broken at that."""
+    events = journal.read(run)
+    end = journal.first(events, journal.RUN_END)
+    if not journal.first(events, journal.RUN_START) or (end and "error" not in end):
         return {}
     return secrets_of(checkout, matrix.load(matrix_path)).confidential
 

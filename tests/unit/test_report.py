@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -231,6 +232,17 @@ def test_the_evidence_of_a_killed_run_was_searched_by_nobody(
     done = CliRunner().invoke(commands, ["report"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert (told not in (run.path / "report.html").read_text()) is bool(killed_in)
+
+
+def test_a_run_that_broke_may_not_have_searched_its_evidence(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Builder(checkout, rate=2).run(CELLS, [BAD])
+    *others, end = (run.path / journal.FILE).read_text().splitlines()
+    broken = json.dumps({**json.loads(end), "error": "no space left on device"})
+    (run.path / journal.FILE).write_text("\n".join([*others, broken]) + "\n")
+    secrets = SimpleNamespace(confidential={"the_task": "Append without a word"})
+    monkeypatch.setattr(run_commands, "secrets_of", lambda *_: secrets)
+    assert CliRunner().invoke(commands, ["report"], catch_exceptions=False).exit_code == 0
+    assert "Append without a word" not in (run.path / "report.html").read_text()
 
 
 def test_a_report_that_cannot_be_made_is_told_and_changes_no_verdict(
