@@ -74,6 +74,11 @@ class Assertion:
         status = Status.FAILED if failed else Status.PASSED
         return cls(name, status, found, seconds=seconds, waived=tuple(waived))
 
+    def is_failed_by(self, finding: Finding) -> bool:
+        """Whether ``finding``, one of its own, is grave enough. A warning is where nothing graver is beside it: then it
+        was taken so (``strict``)."""
+        return self.status is Status.FAILED and finding.gravity is self.findings[0].gravity
+
     @classmethod
     def unjudged(cls, name: str, reason: str) -> Assertion:
         return cls(name, Status.ERROR, reason=reason)

@@ -73,6 +73,10 @@ def test_a_warning_warns_and_fails_under_strict_and_what_only_informs_marks_noth
     assert told.startswith("::error file=")
 
 
+def test_a_warning_beside_a_failure_still_warns() -> None:
+    assert [told.split(" ")[0] for told in annotate([failed(WARNING, MOVED)], {})] == ["::error", "::warning"]
+
+
 def test_a_task_is_marked_once_for_all_cells_and_errors_come_first() -> None:
     more = [replace(MOVED, message=f"/etc/{number}: created") for number in range(9)]
     warning, error = failed(replace(WARNING, run=None)), failed(MOVED, *more, cell=OTHER)

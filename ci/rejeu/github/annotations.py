@@ -71,10 +71,9 @@ def _marks(result: CellResult, assertion: Assertion) -> Iterator[tuple[tuple[str
 
 
 def _level(assertion: Assertion, finding: Finding) -> str:
-    """As it was taken: under ``--strict`` a warning fails its assertion."""
     if finding.gravity is Gravity.INFO:
         return ""
-    return ERROR if assertion.status is Status.FAILED else WARNING
+    return ERROR if assertion.is_failed_by(finding) else WARNING
 
 
 def _told(mark: _Mark, values: Mapping[str, str]) -> str:

@@ -88,12 +88,9 @@ def _view(
 
 
 def _gravity(group: _Group, finding: Finding) -> str:
-    """As it was taken: under ``--strict`` a warning fails its assertion."""
     if group.waiver:
         return "waived"
-    if group.assertion.status is Status.FAILED and finding.gravity is not Gravity.INFO:
-        return Gravity.FAIL
-    return finding.gravity
+    return Gravity.FAIL if group.assertion.is_failed_by(finding) else finding.gravity
 
 
 def _thing(finding: Finding, budget: Budget) -> Thing:
