@@ -193,7 +193,7 @@ def test_a_grid_tells_what_a_tag_touched_in_each_domain() -> None:
     ]
     moves = [move("vpn"), move("backup"), move(""), move("base", "complement"), move("base", background=True)]
     domains = ("base", "vpn", "k3s", "backup")
-    made = grid.grid(domains, {"vpn": ("vpn",)}, [(NAME, drifts, moves)])
+    made = grid.grid(domains, {"vpn": ("vpn",)}, [(NAME, drifts, moves, {"/etc/"})])
     assert made
     assert made.domains == (*domains, "no domain's")
     [(_, touches)] = made.rows
@@ -206,6 +206,9 @@ def test_a_grid_tells_what_a_tag_touched_in_each_domain() -> None:
     ]
     assert touches[3].lines == ("/etc/backup: content",)
     assert grid.grid(domains, {}, []) is None
+    clean = grid.grid(domains, {"vpn": ("vpn",)}, [(NAME, drifts, moves, ())])
+    assert clean
+    assert (clean.rows[0][1][-1].sort, clean.rows[0][1][-1].text) == ("left", "1 moved")
 
 
 def past(replays: int = 1, **cells: Status) -> Past:

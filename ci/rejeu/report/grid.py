@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rejeu.judge.drifts import Verdict
@@ -20,21 +21,31 @@ _MOST_LINES = 12
 def grid(
     domains: Sequence[str],
     tags: Mapping[str, Sequence[str]],
-    cells: Iterable[tuple[CellName, Sequence[Mapping[str, Any]], Sequence[Move]]],
+    cells: Iterable[tuple[CellName, Sequence[Mapping[str, Any]], Sequence[Move], Collection[str]]],
 ) -> Grid | None:
-    """``cells`` are those of isolation, each with its drifts (as ``drifts.json`` has them) and with what moved."""
-    rows = [(name, _row(domains, tags.get(name.subject, ()), drifts, moves)) for name, drifts, moves in cells]
+    """``cells`` are those of isolation, each with its drifts (as ``drifts.json`` has them), with what moved, and with
+    the subjects of its findings."""
+    rows = [
+        (name, _row(domains, tags.get(name.subject, ()), drifts, moves, found)) for name, drifts, moves, found in cells
+    ]
     return Grid((*domains, NOBODYS), tuple(rows)) if rows else None
 
 
 def _row(
-    domains: Sequence[str], own: Sequence[str], drifts: Sequence[Mapping[str, Any]], moves: Sequence[Move]
+    domains: Sequence[str],
+    own: Sequence[str],
+    drifts: Sequence[Mapping[str, Any]],
+    moves: Sequence[Move],
+    found: Collection[str],
 ) -> tuple[Touch, ...]:
     tagged = [
         move for move in moves if move.label == TAGGED and not move.background and move.change.kind is not Kind.TOUCHED
     ]
     # One drift is one damage: what a repair does to its file is that of its domain.
-    return tuple(_touch(name, name in own, drifts, tagged) for name in (*domains, NOBODYS))
+    touches = [_touch(name, name in own, drifts, tagged) for name in (*domains, NOBODYS)]
+    if not any(move.change.subject in found for move in tagged if not move.domains):
+        touches[-1] = replace(touches[-1], sort="left")  # what its repair took along: links of a service, for example
+    return tuple(touches)
 
 
 def _touch(name: str, is_own: bool, drifts: Sequence[Mapping[str, Any]], moves: Sequence[Move]) -> Touch:

@@ -109,13 +109,14 @@ class _Folder:
 
     def isolation(self) -> Grid | None:
         cells = [record for record in self.records if record.result.cell.check is Check.ISOLATION]
-        found = []
+        seen = []
         for _, (name, _) in sorted(self.told.items()):
-            evidence = next((one.result.evidence for one in cells if one.cell == name.name), "")
-            if evidence:
-                folder = self._cell(evidence)
-                found.append((name, _drifts(folder), list(moves.read(folder))))
-        return grid.grid(self.start.get("domains", ()), self.start.get("tags", {}), found)
+            result = next((one.result for one in cells if one.cell == name.name), None)
+            if result and result.evidence:
+                folder = self._cell(result.evidence)
+                subjects = {finding.subject for finding in result.findings}
+                seen.append((name, _drifts(folder), list(moves.read(folder)), subjects))
+        return grid.grid(self.start.get("domains", ()), self.start.get("tags", {}), seen)
 
     def _ended(self, name: CellName, views: Sequence[FindingView], record: Record) -> CellView:
         result = record.result
