@@ -34,7 +34,7 @@ from rejeu.processes import Stopped, interrupt_all, signals_raised
 from rejeu.progress import Progress
 from rejeu.recording import described, recorded, reported
 from rejeu.results import INTERRUPTED, Assertion, CellResult, ExitCode, Status, exit_code
-from rejeu.secrets import SecretKind, Secrets, SecretSpec, check_encrypted, prepare
+from rejeu.secrets import SecretKind, Secrets, SecretSpec, check_encrypted, prepare, redact
 from rejeu.summary import closing, summarise, tally
 from rejeu.targets.engine import Engine, connect
 from rejeu.targets.images import ensure
@@ -100,6 +100,7 @@ class Session:
                         code = ending.code = self._record(project, runs, workers)
                     except RejeuError as error:
                         code = error.exit_code
+                        error.args = (redact(str(error), runs.values),)  # it is the last line on the terminal
                         raise
                     finally:
                         # Cells that were stopped, and a plan that broke, have not come to search what they wrote.

@@ -390,7 +390,7 @@ def stopped_on_the_way(*_: object) -> int:
 
 
 def broken_on_the_way(*_: object) -> int:
-    raise UnavailableError("the engine is gone")
+    raise UnavailableError("the engine is gone, said hunter2secret")
 
 
 @pytest.mark.parametrize(("owner", "step"), [(Session, "_judge"), (Session, "_finish"), (session, "plan")])
@@ -411,7 +411,7 @@ def test_a_run_that_does_not_come_to_its_end_leaves_no_secret(
         return ends()
 
     monkeypatch.setattr(owner, step, writes)
-    with nullcontext() if ends is stopped_on_the_way else pytest.raises(UnavailableError):
+    with nullcontext() if ends is stopped_on_the_way else pytest.raises(UnavailableError, match=r"said «password»$"):
         assert run.run() == 143
     assert (folder(run) / name / "events.jsonl").read_text() == '{"task": "Set «password»"}\n'
     assert (folder(run) / "plan.log").read_text() == "Set «password»"
