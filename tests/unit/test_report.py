@@ -207,7 +207,7 @@ def test_an_earlier_version_s_run_is_refused_in_a_line(checkout: Path) -> None:
     old = checkout / ".rejeu" / "runs" / "20250101T000000Z-abcdef"
     old.mkdir(parents=True)
     done = CliRunner().invoke(commands, ["report", "--run", str(old)])
-    assert (done.exit_code, "no journal tells of this run" in done.output) == (4, True)
+    assert (done.exit_code, "no journal tells of a run here" in done.output) == (4, True)
     done = CliRunner().invoke(commands, ["report"])
     assert (done.exit_code, "run a check first" in done.output) == (2, True)
 

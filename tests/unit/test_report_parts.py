@@ -258,6 +258,7 @@ def view(status: str) -> CellView:
     [
         (0, ["passed", "skipped"], "Clean: 1 of 2 cells judged, and nothing moved that should not", "good"),
         (1, ["passed", "failed"], "Not clean: 1 cell failed, 0 findings", "bad"),
+        (2, ["error"], "Not run: the configuration is not usable as it stands", "unsure"),
         (3, ["skipped"], "Nothing proved: no target could be had; 0 of 1 cells judged", "unsure"),
         (4, ["error", "failed"], "Could not judge: 1 cell in error, 1 cell failed", "bad"),
         (143, ["passed", "skipped"], "Interrupted: 1 of 2 cells judged, no cell failed", "unsure"),

@@ -46,7 +46,9 @@ def read(run: Path) -> Report:
     events = journal.read(run)
     start = journal.first(events, RUN_START)
     if not start:
-        raise HarnessError(f"{run}: no journal tells of this run: an earlier version of rejeu left it")
+        raise HarnessError(
+            f"{run}: no journal tells of a run here: it is no run's folder, or an earlier version of rejeu left it"
+        )
     # Where a run lies that was not copied elsewhere.
     checkout = run.parents[2] if len(run.parents) > 2 else run.parent
     folder = _Folder(run, checkout, events, start)

@@ -31,7 +31,9 @@ def headline(run: Run, cells: Sequence[CellView], findings: Sequence[FindingView
         case ExitCode.FINDINGS:
             where = guilty if failed else "cells passed, what is judged beside them did not"
             return f"Not clean: {where}, {_many(found, 'finding')}", "bad"
-        case ExitCode.HARNESS | ExitCode.USAGE:
+        case ExitCode.USAGE:
+            return "Not run: the configuration is not usable as it stands, and the error is told below", "unsure"
+        case ExitCode.HARNESS:
             return f"Could not judge: {_many(_errors(cells), 'cell')} in error, {guilty}", "bad" if failed else "unsure"
         case ExitCode.UNAVAILABLE:
             said = "what was wanted could not be had" if judged else "no target could be had"
