@@ -8,12 +8,12 @@ from rejeu.ansible.playbook import PlaybookRun
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
-from rejeu.checks.observation import Observed, watch
+from rejeu.checks.observation import Observed, unanswered, watch
 from rejeu.judge.selection import judge_executed, judge_hosts, judge_success
 from rejeu.matrix import Matrix
 from rejeu.observe.probes import Silent
 from rejeu.targets.images import digest
-from rejeu.values import Finding, Kind
+from rejeu.values import Finding
 
 WORKS = "the tag works alone on what it requires"
 RAN = "exactly the tag's roles ran"
@@ -66,7 +66,7 @@ def check(machines: Machines, layers: Layers, image: str, ledger: Ledger, observ
         with watch(machines, cell.reaches, observed):
             pass
     except Silent as silence:
-        ledger.judge(WORKS, [Finding(Kind.SILENT, cell.subject, str(silence))])
+        ledger.judge(WORKS, [unanswered(machines, silence)])
         return
     ledger.judge(WORKS, ())
     if (cell.target, cell.reaches) in context.awaited and not context.options.keep:

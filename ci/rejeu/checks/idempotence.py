@@ -11,7 +11,7 @@ from rejeu.checks.bisect import bisect_return
 from rejeu.checks.layers import Layers
 from rejeu.checks.ledger import Ledger
 from rejeu.checks.machines import Machines
-from rejeu.checks.observation import Observed, Watch, conclude_availability, watch
+from rejeu.checks.observation import Observed, Watch, conclude_availability, unanswered, watch
 from rejeu.checks.replays import Replays
 from rejeu.context import Step
 from rejeu.judge.equivalence import different
@@ -124,14 +124,10 @@ def _judge_silence(
     machines: Machines, silence: Silent, baseline: Snapshot | None, converge: PlaybookRun, ledger: Ledger
 ) -> None:
     """A service that never came up is no failure of the harness: it is told, with the units that have failed."""
-    ledger.judge(AVAILABLE, [_unavailable(machines, silence)])
+    ledger.judge(AVAILABLE, [unanswered(machines, silence)])
     if baseline is not None:
         silent = machines.snapshot("silent", since=baseline)
         ledger.judge(UNDISTURBED, judge_failed(baseline, silent, converge.events.runs, machines.context.project.host))
-
-
-def _unavailable(machines: Machines, silence: Silent) -> Finding:
-    return Finding(Kind.SILENT, machines.cell.subject, str(silence))
 
 
 def _on_the_first_boot(
@@ -193,7 +189,7 @@ def _judge_reboot(machines: Machines, earlier: Replays, before: Snapshot, ledger
         lost = _lost(machines, before, machines.snapshot("booted"), observed)
         # Before, the probes had sockets of their own there.
         lost = [finding for finding in lost if finding.facet is not Facet.SOCKETS]
-        ledger.judge(SURVIVES, [_unavailable(machines, silence), *lost])
+        ledger.judge(SURVIVES, [unanswered(machines, silence), *lost])
         return
     # What was wrong before is told already.
     known = {(finding.kind, finding.facet, finding.subject) for finding in earlier.findings}

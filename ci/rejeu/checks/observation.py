@@ -19,7 +19,7 @@ from rejeu.judge.background import Writers, fired_timers, separate, triggered_un
 from rejeu.judge.changes import compare
 from rejeu.judge.footprint import owners
 from rejeu.moves import Move
-from rejeu.observe.probes import Probe, ProbeSession
+from rejeu.observe.probes import Probe, ProbeSession, Silent
 from rejeu.observe.snapshot import Snapshot
 from rejeu.observe.writes import WriteSession
 from rejeu.plan import State, data_of, standing
@@ -217,6 +217,10 @@ def watch(machines: Machines, state: State, observed: Observed) -> Iterator[Watc
         check_interrupted()
         watcher.stop()
         session.stop()
+
+
+def unanswered(machines: Machines, silence: Silent) -> Finding:
+    return Finding(Kind.SILENT, machines.cell.subject, str(silence))
 
 
 def conclude_availability(

@@ -110,11 +110,10 @@ class _Folder:
             self.told[at] = (name, views)
 
     def isolation(self) -> Grid | None:
-        cells = [record for record in self.records if record.result.cell.check is Check.ISOLATION]
         seen = []
-        for _, (name, _) in sorted(self.told.items()):
-            result = next((one.result for one in cells if one.cell == name.name), None)
-            if result and result.evidence:
+        for at, record in enumerate(self.records):
+            (name, _), result = self.told[at], record.result
+            if result.cell.check is Check.ISOLATION and result.evidence:
                 folder = self._cell(result.evidence)
                 subjects = {finding.subject for finding in result.findings}
                 seen.append((name, _drifts(folder), list(moves.read(folder)), subjects))
